@@ -159,7 +159,10 @@ def read_train(paths: Sequence[Path]) -> list[AskedQuestion]:
     """
     rows: list[AskedQuestion] = []
     for path in paths:
-        with explain("cannot be read", OSError, file=path, fix="give records of training questions (JSONL)"):
+        fix = "give records of training questions (JSONL)"
+        if not path.exists():
+            raise BadInput("no such file.", file=path, fix=fix)
+        with explain("cannot be read", OSError, file=path, fix=fix):
             numbered = list(numbered_lines(path))
         for number, row in numbered:
             if not isinstance(row.get("question"), str) or row.get("answer") is None:

@@ -136,12 +136,13 @@ class Skipped:
         """A short text for the terminal: the count and the first reasons, `most` of them. `between`: two reasons."""
         if not self.entries:
             return "nothing skipped"
-        first = between.join(_told(entry["item"], entry["why"]) for entry in self.entries[:most])
+        first = between.join(told(entry["item"], entry["why"]) for entry in self.entries[:most])
         return f"skipped {len(self.entries)}: {first}" + (f"{between}..." if len(self.entries) > most else "")
 
 
-def _told(item: str, why: str) -> str:
+def told(item: str, why: str) -> str:
     """An item and its reason, its name once: a reason often begins with the path of the file, and its row."""
     file, *rest = why.split(": ")
-    is_named = file.endswith(item) or " ".join([file, *rest[:1]]).endswith(item)
-    return why if is_named else f"{item}: {why}"
+    # an item is a.xml, a.csv row 7 or a.xml: row 7
+    names = (file, *(between.join([file, *rest[:1]]) for between in (" ", ": ")))
+    return why if any(name.endswith(item) for name in names) else f"{item}: {why}"

@@ -48,6 +48,9 @@ def read_coco(references: Path, predictions: Path, iou_type: IouType) -> CocoFil
     objects, numbers that are not finite, negative sizes, and annotations and predictions without a mask of their image.
     """
     images, categories, truths = _references(references)
+    if predictions.suffix == ".jsonl":
+        call = f"medglip grounding evaluate --references {references} --images FOLDER --grounder {predictions}"
+        raise BadInput("JSON lines, not a COCO results list.", file=predictions, fix=f"`{call}` scores them")
     results = _json(predictions)
     if not isinstance(results, list):
         fix = "give a list of image_id, category_id, bbox, score"

@@ -70,7 +70,9 @@ def of_split(
     chosen = [item for item, split in zip(items, splits, strict=True) if wanted in (None, split)]
     if not chosen:
         problem = f"no usable {noun} of {wanted or 'any split'} in {source}; {skipped.summary()}."
-        raise BadInput(problem, fix=f"splits with {noun}s: {', '.join(sorted(set(splits))) or 'none'}")
+        there = " or ".join(sorted(set(splits)))
+        fix = f"splits with {noun}s: {there or 'none'}" + (f"; give --split {there}" if there and wanted else "")
+        raise BadInput(problem, fix=fix)
     return chosen
 
 

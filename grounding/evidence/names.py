@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, WithJsonSchema
 
-from ..bad_input import check_name
+from ..bad_input import BadInput, check_name
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -91,6 +91,18 @@ TrainSource = Literal["predicted", "oracle", "shuffled"]
 def usable_sources() -> list[str]:
     """Sources that work on any image, without a data set: no controls."""
     return [name for name, row in SOURCES.items() if not row.is_control]
+
+
+def asked_sources() -> list[str]:
+    """Sources that a single image can be asked with: the usable ones, and controls that show nothing."""
+    return [name for name, row in SOURCES.items() if not (row.is_control and row.module)]
+
+
+def check_usable(source: Source) -> None:
+    """Raises `BadInput` for a source that no single image has: its evidence is made of a data set."""
+    if source not in asked_sources():
+        fix = f"use {' or '.join(asked_sources())} on your own images"
+        raise BadInput(f"evidence {source!r} needs a data set.", fix=fix)
 
 
 def parse_forms(text: str) -> tuple[Form, ...]:

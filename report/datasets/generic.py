@@ -203,7 +203,8 @@ def parse_date(date: str) -> str:
 def _read_table(file: Path, settings: GenericSettings, skipped: Skipped) -> Iterator[tuple[int, Row]]:
     """Each row under our column names, all of the table's, and its number from 1 (.jsonl: of its line)."""
     if not file.is_file():
-        raise BadInput("no such table.", file=file, fix="a .csv, .tsv or .jsonl with a row a study")
+        fix = "set `path` to a .csv, .tsv or .jsonl with a row a study, or MEDGLIP_DATA to the folder that holds it"
+        raise BadInput("no such table.", file=file, fix=fix)
     if file.suffix.lower() in (".jsonl", ".json"):
         lines = list(numbered_lines(file))
         names = _map_columns(list(dict.fromkeys(name for _, row in lines for name in row)), file, settings)

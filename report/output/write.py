@@ -39,15 +39,20 @@ def write(
     return [*files, write_pdf(files[1], folder / f"{stem}.pdf")] if pdf else files
 
 
+def find_browser() -> str:
+    """The browser that prints. Raises `BadInput` where none is installed."""
+    if browser := next(filter(None, map(shutil.which, BROWSERS)), None):
+        return browser
+    fix = "install Chromium or Chrome, or leave --pdf out, open the HTML page and print it from your browser"
+    raise BadInput("no browser here can print a PDF.", fix=fix)
+
+
 def write_pdf(page: Path, pdf: Path, *, timeout_s: float = 120) -> Path:
     """Print an HTML file to a PDF in an installed browser, whole or not at all; returns it. Nothing is fetched.
 
     Raises `BadInput` where no such browser is installed, and where it fails or takes longer than `timeout_s`.
     """
-    browser = next(filter(None, map(shutil.which, BROWSERS)), None)
-    if browser is None:
-        fix = "install Chromium or Chrome, or open the HTML page and print it from your browser"
-        raise BadInput("no browser here can print a PDF.", fix=fix)
+    browser = find_browser()
     with tempfile.TemporaryDirectory() as folder:
         partial = Path(folder) / "page.pdf"
         command = [browser, *_FLAGS, f"--user-data-dir={folder}/profile", f"--print-to-pdf={partial}"]

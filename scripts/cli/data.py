@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, get_args
 
 import typer
 
-from ...grounding.bad_input import LINES, BadInput
+from ...grounding.bad_input import LINES, BadInput, told
 from ...grounding.files import locked
 from ...grounding.settings import read_settings, validate
 from ...vqa.datasets.sets import SplitScheme
@@ -142,11 +142,15 @@ def check(
         typer.echo(f"\n{len(rows)} train images are in another split, too: {kind}")
         _echo_table(rows[:10])  # enough to see of what kind they are
     for entry in faults.entries:
-        typer.echo(f"{entry['item']}: {entry['why']}")
-    typer.echo(f"{len(images)} images checked, {len(faults.entries)} faults")
+        typer.echo(told(entry["item"], entry["why"]))
+    typer.echo(f"{_count(len(images), 'image')} checked, {_count(len(faults.entries), 'fault')}")
     if sheet is not None:
         write_text(contact_sheet(images, samples, seed), sheet)
     raise typer.Exit(1 if faults.entries else 0)
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
 def _region_sets(place: Path, allow_outside: bool) -> tuple["Dataset", "Skipped"]:

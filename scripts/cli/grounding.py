@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from ...grounding.bad_input import LINES, BadInput, Skipped, check_name, repeated
+from ...grounding.bad_input import LINES, BadInput, Skipped, check_name, told
 from ...grounding.files import locked
 from ...grounding.run_folder import RunFolder
 from ...grounding.settings import read_settings, validate
@@ -176,7 +176,7 @@ def evaluate(
         if drops:
             typer.echo(f"\n{probes_text(drops)}")
         for entry in coco.skipped.entries:
-            typer.echo(f"skipped {entry['item']}: {entry['why']}", err=True)
+            typer.echo(f"skipped {told(entry['item'], entry['why'])}", err=True)
         if out is not None:
             write_json(scores, out)
             typer.echo(f"written: {out}")
@@ -233,7 +233,7 @@ def predict(
     Example: medglip grounding predict chest.png --phrases "left lung; right lung" --out overlay.png
     """
     from ...grounding.parts.work import Workers
-    from ..inference.given import check_given, images_of, is_picture, say_loading
+    from ..inference.given import check_given, first_of_each_name, images_of, is_picture, say_loading
     from ..inference.user_image import user_image
 
     if checkpoint and run:
@@ -244,9 +244,8 @@ def predict(
     files, is_file = images_of(images, is_batch=True), is_picture(out)  # one drawn image instead of a folder
     if is_file and len(files) != 1:
         raise BadInput(f"{len(files)} images for one output file.", file=out, fix="give a folder as --out")
-    if twice := repeated(image.stem.casefold() for image in files):  # one file where a disk knows no case
-        fix = "rename one of the files, or look at them in two calls"
-        raise BadInput(f"two images are called {twice[0]!r}, so would be their pictures.", fix=fix)
+    skipped = Skipped()
+    files = first_of_each_name(files, skipped)
     who = Workers.of(workers, engine, shard)
     if len(files) == 1:  # a broken file is told before anything is loaded
         user_image(files[0], modality, body_part)
@@ -264,7 +263,7 @@ def predict(
         device=device,
         download=download,
     )
-    skipped, whole = Skipped(), FindSet(request, files, table)
+    whole = FindSet(request, files, table)
     if is_file:
         entries = find_one(request, files[0], table)
     else:

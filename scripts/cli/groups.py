@@ -63,7 +63,11 @@ class Command(TyperCommand):
             words.append(f"{SECOND[name]}{equals}{value}" if is_second else word)
         if sum(word.partition("=")[0] == GROUNDER for word in words) > 1:
             raise BadInput("two options say who finds.", fix="give --grounder, or --regions of --evidence file")
-        rest = super().parse_args(ctx, words)
+        try:
+            rest = super().parse_args(ctx, words)
+        except typer.BadParameter as error:  # of a choice, which typer has pydantic check
+            error.message = error.message.removeprefix("Value error, ")
+            raise
         _spell_out(ctx.params, {name: param.name for param in self.params for name in param.opts}, references)
         return rest
 

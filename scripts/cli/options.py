@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, get_args
 import typer
 
 from ...grounding.bad_input import BadInput, check_name
-from ...grounding.evidence.names import FORMS, SOURCES, list_titles, usable_sources
+from ...grounding.evidence.names import FORMS, SOURCES, asked_sources, list_titles
 from ...grounding.files import write_atomic
 from ...grounding.modalities import MODALITIES
 from ...grounding.records import Task
@@ -74,7 +74,7 @@ Core = Annotated[
     str | None, who_finds("--checkpoint", help="small, small-research or a folder; left out: the run's own core")
 ]
 Device = Annotated[str | None, who_finds(help="cpu, cuda, ...; left out: a GPU where there is one")]
-Evidence = Annotated[str, the_switch(help=f"What the model is shown beside the image: {list_titles(usable_sources())}")]
+Evidence = Annotated[str, the_switch(help=f"What the model is shown beside the image: {list_titles(asked_sources())}")]
 SetEvidence = Annotated[
     str, the_switch("--evidence", help=f"What the model is shown beside the image: {list_titles(SOURCES)}")
 ]

@@ -205,7 +205,7 @@ def write(
     engine = None if negation is None else engine_named(negation)
     # only what is given: the rest is as in the run's recipe, which is read later
     decoding = read_sets(sets, generate=GenerateSettings)["generate"]
-    named = {"checkpoint": checkpoint, "run": run, "adapter": adapter}
+    named = {"checkpoint": checkpoint, "run": run, "adapter": adapter, "pdf": pdf}
     check_given(modality=modality, evidence=evidence, forms=forms, download=download, **named)
     served = endpoint_of(endpoint, model, 1, timeout, boxes)
     lines = {"indication": indication, "technique": technique, "comparison": comparison}
@@ -249,7 +249,7 @@ def describe(
     from ..inference.given import check_given, images_of, say_loading
     from ..inference.user_image import user_image
 
-    check_given(modality=modality, checkpoint=checkpoint, run=run, adapter=adapter, download=download)
+    check_given(modality=modality, checkpoint=checkpoint, run=run, adapter=adapter, download=download, pdf=pdf)
     shown = [user_image(path, modality, body_part) for path in images_of([image])]
     for one in shown:  # whatever is wrong is told before anything is loaded
         parse_box(box, one.size_px)

@@ -204,7 +204,7 @@ def ask(
         download=download,
     )
     words, question = (images, None) if questions else question_of(images)
-    groups = groups_of(words, each=each)
+    groups = groups_of(words, each=each, has_questions=questions is not None)
     if len(groups) == 1:  # read now: a broken file is told before anything is loaded
         _ = [user_image(image, modality, body_part) for image in groups[0]]
     asked = read_questions(questions) if questions else [question] if question else typed_questions()

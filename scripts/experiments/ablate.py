@@ -32,7 +32,7 @@ from ...grounding.settings import read_settings, validate
 from ..inference.given import source_named
 from ..pipeline.pipeline import Adapter as AdapterKind
 from ..pipeline.pipeline import Pipeline, claim
-from ..pipeline.preflight import check_models
+from ..pipeline.preflight import check_models, tell_unscored
 from ..pipeline.references import REFERENCES, write_references
 from ..pipeline.run import tune_and_predict
 from ..pipeline.tasks import TASKS
@@ -127,6 +127,7 @@ def run_grid(recipe_path: Path, grid: Grid, task: str, out: Path | None = None) 
     out = out or recipe.out_dir / "ablation"
     with RunFolder(recipe.out_dir).locked(), RunFolder(out).locked():
         check_models(recipe)
+        tell_unscored(recipe)
         return run_cells(Pipeline(recipe), grid, name, out, tune_and_predict)
 
 

@@ -28,7 +28,7 @@ from ...grounding.records import Task
 from ...grounding.run_folder import RunFolder
 from ...grounding.settings import read_settings
 from ..pipeline.pipeline import Pipeline
-from ..pipeline.preflight import check_models
+from ..pipeline.preflight import check_models, tell_unscored
 from ..pipeline.references import REFERENCES, write_references
 from ..recipe import Recipe
 from .ablate import BASELINE, Adapter, Asked, Grid, cell_name, pooled, row_title, run_adapters, set_of, with_changes
@@ -85,6 +85,7 @@ def run_curve(recipe_path: Path, budgets: Budgets, task: Task = "vqa", out: Path
         raise BadInput(problem, file=recipe_path, fix="more --draws, or a smaller mllm_train.batch_size")
     with RunFolder(recipe.out_dir).locked(), RunFolder(out).locked():
         check_models(recipe)
+        tell_unscored(recipe)
         base = Pipeline(recipe)
         # with every source, so that true regions are at hand
         whole = with_changes(recipe, {"sources": (BASELINE, *dict.fromkeys(one.source for one in LARGEST))})

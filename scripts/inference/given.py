@@ -5,8 +5,8 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
-from ...grounding.bad_input import BadInput, check_name, damaged
-from ...grounding.evidence.names import SOURCES, Source, parse_forms
+from ...grounding.bad_input import BadInput, Skipped, check_name, damaged
+from ...grounding.evidence.names import SOURCES, Source, check_usable, parse_forms
 from ...grounding.files import read_object
 from ...grounding.grounders.hub import hub_folder
 from ...grounding.grounders.pretrained import checkpoint_folder, has_no_weights, is_hub_name
@@ -19,15 +19,17 @@ PICTURES = (".png", ".jpg", ".jpeg", ".dcm", ".dicom", ".bmp", ".gif", ".tif", "
 """Names of a folder that are taken for images; a DICOM file may be called anything."""
 
 
-def images_of(words: Sequence[str | Path], *, is_batch: bool = False) -> list[Path]:
+def images_of(words: Sequence[str | Path], *, is_batch: bool = False, fix: str = "check the path") -> list[Path]:
     """The image files that paths, folders (`scans/`) and patterns (`"scans/*.png"`) stand for, in order.
 
     `is_batch`: of several, one that is not there is kept, to be skipped later. Raises `BadInput` for a path that is not
-    there, and for a folder or pattern without an image.
+    there, with this `fix`, and for a folder or pattern without an image.
     """
     found: list[Path] = []
     for word in words:
         path = Path(word)
+        if not str(word).strip():  # as a path the current folder
+            raise BadInput("the name of an image is empty.", fix=fix)
         if _is(Path.is_dir, word):
             own = [file for file in sorted(path.iterdir()) if file.is_file() and _is_picture(file)]
         elif is_many(word):
@@ -35,12 +37,25 @@ def images_of(words: Sequence[str | Path], *, is_batch: bool = False) -> list[Pa
         elif _is(Path.exists, word) or (is_batch and len(words) > 1):
             own = [path]
         else:
-            fix = "check the path; a question of several words stands in quotes"
             raise BadInput("no such image.", file=path, fix=fix)
         if not own:
             raise BadInput("no image there.", file=path, fix="a folder or pattern of PNG, JPEG or DICOM files")
         found += own
     return found
+
+
+def first_of_each_name(files: Sequence[Path], skipped: Skipped) -> list[Path]:
+    """The files without those that are called as one before them, but for the ending: their pictures would be one.
+
+    These go to `skipped`.
+    """
+    names: dict[str, Path] = {}
+    for file in files:
+        first = names.setdefault(file.stem.casefold(), file)  # one file where a disk knows no case
+        if first is not file:
+            fix = "rename one of them, or look at it in a call with another --out"
+            skipped.add(file.name, BadInput(f"its picture would be that of {first.name}.", file=file, fix=fix))
+    return list(names.values())
 
 
 def is_many(word: str | Path) -> bool:
@@ -71,17 +86,36 @@ def is_picture(out: Path) -> bool:
 
 
 def question_of(words: Sequence[str]) -> tuple[list[str], str | None]:
-    """The images of a call, and its question: the last word, where it is no image; None where there is none."""
+    """The images of a call, and its question: the last word, where it is no image; None where there is none.
+
+    Raises `BadInput` for an empty word, which as a path would be the current folder.
+    """
+    if not all(word.strip() for word in words):
+        fix = 'write one, such as "Is there a nodule?", or leave it out: a prompt opens'
+        raise BadInput("the question is empty.", fix=fix)
     *images, last = words
     is_pattern = is_many(last) and (_is(Path.is_dir, last) or bool(_matches(last)))  # questions have question marks
     is_image = _is(Path.exists, last) or is_pattern or Path(last).suffix.lower() in PICTURES
     return (list(words), None) if is_image or not images else (images, last)
 
 
-def groups_of(words: Sequence[str], *, each: bool = False) -> list[list[Path]]:
-    """The images that are asked of together: all of them, or with `each` and of folders and patterns one at a time."""
-    images = images_of(words)
+def groups_of(words: Sequence[str], *, each: bool = False, has_questions: bool = False) -> list[list[Path]]:
+    """The images that are asked of together: all of them, or with `each` and of folders and patterns one at a time.
+
+    Raises `BadInput` as `images_of`, and for a question among them; `has_questions`: a file holds the questions.
+    """
+    if wrong := next(filter(_is_asked, words), None):
+        fix = "a question or --questions, not both" if has_questions else "several questions go in --questions FILE"
+        raise BadInput(f"{wrong!r} is a question where images are named.", fix=fix)
+    images = images_of(words, fix="check the path; a question of several words stands in quotes")
     return [[image] for image in images] if each or any(map(is_many, words)) else [images]
+
+
+def _is_asked(word: str) -> bool:
+    """Whether a word that names nothing on disk reads like a question, not like the pattern `scans/a?`."""
+    if _is(Path.exists, word) or Path(word).suffix.lower() in PICTURES or (glob.has_magic(word) and _matches(word)):
+        return False
+    return word.rstrip().endswith("?") and (" " in word.strip() or "/" not in word)
 
 
 def read_questions(file: Path) -> list[str]:
@@ -120,14 +154,15 @@ def check_given(
     run: Path | None = None,
     adapter: Path | None = None,
     download: bool = False,
+    pdf: bool = False,
 ) -> None:
     """Raises `BadInput` for whatever of a call can be seen to be wrong without torch; it takes a moment.
 
-    With `download` the folders that are names of a hub are fetched.
+    With `download` the folders that are names of a hub are fetched. `pdf`: a browser must be there to print it.
     """
     parse_modality(modality or "unknown")
     if evidence is not None:
-        check_name(evidence, SOURCES, "evidence source")
+        check_usable(source_named(evidence))
     parse_forms(forms or "")
     if checkpoint and not is_hub_name(checkpoint) and not has_no_weights(checkpoint):
         checkpoint_folder(checkpoint)
@@ -139,6 +174,10 @@ def check_given(
             with damaged(folder / OUR_FILE):
                 learned = read_object(folder / OUR_FILE).get("evidence", {}).get("forms")  # older ones do not say it
             refuse_unlearned(parse_forms(forms or ""), parse_forms(forms or "") if learned is None else learned, folder)
+    if pdf:
+        from ...report.output.write import find_browser  # not for the sake of a question
+
+        find_browser()
     if run is not None and not RunFolder(run).is_run:
         raise BadInput("no run in this folder.", file=run, fix="`medglip run quickstart` makes runs/quickstart")
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, TypedDict, Unpack
 from ...grounding.bad_input import BadInput
 from ...grounding.evidence.evidence import Evidence, EvidenceSettings
 from ...grounding.evidence.forms.tokens import TokenShape
-from ...grounding.evidence.names import SOURCES, Form, Source, parse_forms, usable_sources
+from ...grounding.evidence.names import SOURCES, Form, Source, check_usable, parse_forms
 from ...grounding.evidence.sources import Query, RegionCaches, evidence_for
 from ...grounding.grounder import Grounder
 from ...grounding.grounders.embedded import EmbeddedFinder
@@ -141,12 +141,9 @@ class TrainedSystem(ABC):
 
         Raises `BadInput` for a control that needs a data set.
         """
-        row = SOURCES[source]
-        if row.is_control and row.module:
-            names = " or ".join(usable_sources())
-            raise BadInput(f"evidence {source!r} needs a data set.", fix=f"use {names} on your own images")
+        check_usable(source)
         # nobody looks where nothing is shown, which saves the core for `none` and `withheld`
-        images = query.images if row.module else ()
+        images = query.images if SOURCES[source].module else ()
         predicted = {one.image.image_id: self.regions(one.image, one.phrases) for one in images}
         return evidence_for(source, [query], RegionCaches(predicted=predicted, truth={}), shown or self.shown)[0]
 

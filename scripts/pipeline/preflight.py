@@ -33,8 +33,8 @@ SPARE_BYTES = 2**30
 def check_models(recipe: Recipe) -> None:
     """Raise `BadInput` for a core, start or base that cannot be loaded, and for a package that is missing.
 
-    Nothing is loaded but configurations. Says which clinical scores the run will not have, a line each, where reports
-    of real studies are written; with `eval.require_scores` it raises.
+    Nothing is loaded but configurations. With `eval.require_scores` it raises for a clinical score that the run would
+    not have.
     """
     grounding = recipe.grounding
     for name in filter(None, (grounding.core, grounding.start_from, *grounding.half_cores)):
@@ -48,10 +48,22 @@ def check_models(recipe: Recipe) -> None:
         shipped_folder("aligned", recipe.mllm.aligned)
     if recipe.mllm.lora.four_bit:
         require_four_bit()
-    if recipe.report and any(REPORT_SETS[name].has_rows for name in recipe.report.sets):
-        lines = missing_scores(recipe.eval)
-        for line in lines if processes().is_main_process else ():
-            logger.warning("%s", line)
+    if recipe.report and recipe.eval.require_scores:
+        _ = _unscored(recipe)
+
+
+def tell_unscored(recipe: Recipe) -> None:
+    """Say which clinical scores the run will not have, a line each, where reports of real studies are written.
+
+    Called when data are read: a wrong path is told before these lines.
+    """
+    for line in _unscored(recipe) if processes().is_main_process else ():
+        logger.warning("%s", line)
+
+
+def _unscored(recipe: Recipe) -> list[str]:
+    has_rows = recipe.report is not None and any(REPORT_SETS[name].has_rows for name in recipe.report.sets)
+    return missing_scores(recipe.eval) if has_rows else []
 
 
 def check_base(settings: MllmSettings) -> None:

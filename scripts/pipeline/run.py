@@ -27,7 +27,7 @@ from ..recipe import Recipe
 from .confidence import write_confidence
 from .made import made_with
 from .pipeline import ADAPTERS, Adapter, Pipeline, released_on_failure
-from .preflight import check_disk, check_models
+from .preflight import check_disk, check_models, tell_unscored
 from .results import results_table, score, write_grounding_records
 from .tasks import TASKS
 from .training import tune
@@ -57,6 +57,7 @@ def _run(pipeline: Pipeline) -> dict[str, Any]:
         counts = [f"{len(pipeline.items[name])} {row.plural}" for name, row in TASKS.items()]
         logger.info("   %s, %d images with regions", ", ".join(counts), len(pipeline.images))
         pipeline.refuse_empty()
+        tell_unscored(recipe)
         if pipeline.phantom_dir:
             logger.info("   first picture: %s", pipeline.phantom_dir / "phantoms.png")
         check_disk(pipeline)
@@ -93,6 +94,7 @@ def train_and_predict(recipe: Path, *tasks: Task) -> None:
         with released_on_failure(pipeline.folder), ranks.main_process_first():
             _ = pipeline.phantom_dir, pipeline.images
             pipeline.refuse_empty()
+            tell_unscored(settings)
             check_disk(pipeline)
         _ = pipeline.grounder  # trained by all of them together, so outside
         with ranks.main_process_first():

@@ -32,7 +32,8 @@ def examine() -> tuple[list[str], bool]:
     lines = [f"medglip {_version('medglip')}, Python {platform.python_version()}, {platform.platform()}"]
     lines += [f"  {name} {_version(name)}" for name in PACKAGES]
     lines += ["devices", f"  {os.cpu_count()} processors", *_gpus()]
-    lines += ["weights that come along", *(line for line, _ in weights)]
+    unrecorded = "" if _recorded() else "; without records of an installed package only their length is checked"
+    lines += [f"weights that come along{unrecorded}", *(line for line, _ in weights)]
     lines += ["caches", f"  MEDGLIP_CACHE {cache_folder()}, {_free_gb(cache_folder()):.0f} GB free"]
     assets = list(_assets())
     lines += [line for line, _ in assets]
@@ -74,7 +75,7 @@ def _weights() -> Iterator[tuple[str, bool]]:
         for file in sorted(folder.glob("*.safetensors")):
             own, wanted = file_sha256(file), recorded.get(file.resolve())
             is_sound = _is_whole(file) and wanted in (None, own)
-            state = "as installed" if wanted else "whole; no record to compare it with"
+            state = "as installed" if wanted else "whole"
             fix = "DAMAGED: pip install --force-reinstall medglip"
             yield f"  {name}/{file.name} sha256 {own[:12]}, {state if is_sound else fix}", is_sound
 

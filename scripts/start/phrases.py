@@ -35,6 +35,8 @@ def phrase_lines(grounder: str, modality: str | None = None) -> list[str]:
     noun = "modality" if len(vocabulary) == 1 else "modalities"
     lines = [f"{grounder}: {sum(map(len, vocabulary.values()))} phrases of {len(vocabulary)} {noun}"]
     lines.append(f"figures: AP50 of {_SPLIT[source]}" if source else "its folder holds no figures")
+    if any(where.startswith("n=") for found in scores.values() for where in found):
+        lines.append("n: images of it that show the phrase; a phrase without a figure is in none, and was not measured")
     for name, phrases in vocabulary.items():
         lines.append(name)
         for phrase in phrases:

@@ -34,7 +34,8 @@ def recipe_file(name: str | Path) -> Path:
     if packaged.is_file() and packaged.resolve().is_relative_to(RECIPES):
         return packaged
     known = nearest(plain, recipe_names())
-    raise BadInput("no such recipe.", file=name, fix=f"{known} `medglip init KIND` writes one for your own data")
+    fix = f"{known}{'' if known.endswith('?') else '.'} `medglip init KIND` writes one for your own data"
+    raise BadInput("no such recipe.", file=name, fix=fix)
 
 
 def write_starter(kind: str, file: Path | None = None) -> list[str]:

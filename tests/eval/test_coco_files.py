@@ -84,6 +84,9 @@ def test_files_that_are_not_cocos_are_refused(tmp_path: Path) -> None:
     ):
         with pytest.raises(BadInput, match=said):
             _score(tmp_path, truth, found)
+    (tmp_path / "regions.jsonl").write_text("{}\n{}\n")
+    with pytest.raises(BadInput, match=r"medglip grounding evaluate .* --grounder .*regions\.jsonl` scores them"):
+        score_coco(tmp_path / "truth.json", tmp_path / "regions.jsonl")
     (tmp_path / "found.json").write_text("{")
     with pytest.raises(BadInput, match=r"found\.json: not JSON"):
         score_coco(tmp_path / "truth.json", tmp_path / "found.json")

@@ -80,8 +80,10 @@ def test_the_command_scores_each_floor_as_eval_vqa_does(record: Callable[..., An
     assert len(read_records([tmp_path / "vqa-bag_of_words.jsonl"], "vqa")) == 2
 
 
-def test_a_training_row_without_an_answer_is_named(tmp_path: Path) -> None:
+def test_a_training_row_without_an_answer_and_a_missing_file_are_named(tmp_path: Path) -> None:
     file = tmp_path / "train.jsonl"
     file.write_text('{"question": "a", "answer": "b"}\n{"question": "a"}\n')
     with pytest.raises(BadInput, match=r"row 2"):
         read_train([file])
+    with pytest.raises(BadInput, match=r"missing\.jsonl: no such file\. Fix"):
+        read_train([tmp_path / "missing.jsonl"])

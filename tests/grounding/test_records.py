@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from medglip.grounding.bad_input import BadInput, Skipped
+from medglip.grounding.bad_input import BadInput, Skipped, told
 from medglip.grounding.files import read_lines, write_atomic
 from medglip.grounding.records import PredictionRecord, RecordFile
 
@@ -69,8 +69,10 @@ def test_skipped_lists_what_and_why(tmp_path: Path) -> None:
     assert "row 3" in row["why"]
     assert "copy it again" in row["why"]
     assert "skipped 1" in skipped.summary()
-    skipped.add("m.csv row 2", BadInput("no note.", file="/data/m.csv", row=2, fix="add one"))
-    assert skipped.summary().count("m.csv") == 1  # its name once
+    for item, row in (("m.csv row 2", 2), ("/data/m.csv: row object 3", "object 3"), ("/data/m.csv", None)):
+        why = str(BadInput("no note.", file="/data/m.csv", row=row, fix="add one"))
+        assert told(item, why) == why  # its name once
+    assert told("q7", why) == f"q7: {why}"
 
 
 def test_a_disk_that_fills_up_in_the_middle_of_a_record_loses_and_doubles_nothing(

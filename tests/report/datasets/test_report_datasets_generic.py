@@ -151,7 +151,7 @@ def test_no_patient_in_two_parts_no_id_twice_no_table(tmp_path: Path) -> None:
         load_reports("generic", write(tmp_path, [rows[0], rows[1] | {"split": "test"}]))
     with pytest.raises(BadInput, match=r"row 2: id '3' stands in row 1 already"):
         load_reports("generic", write(tmp_path, [row | {"id": "3"} for row in rows]))
-    with pytest.raises(BadInput, match=r"none\.csv: no such table"):
+    with pytest.raises(BadInput, match=r"none\.csv: no such table\. Fix: set `path` .*MEDGLIP_DATA"):
         load_reports("generic", tmp_path / "none.csv")
 
 

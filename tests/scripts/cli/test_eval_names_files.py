@@ -15,6 +15,12 @@ ROW = {
 }
 
 
+def test_a_protocol_that_is_none_is_told_in_our_words(tmp_path: Path) -> None:
+    said = CliRunner().invoke(app, ["eval", "vqa", str(tmp_path / "r.jsonl"), "--protocol", "nosuch"]).output
+    assert "'nosuch' is not one of" in said
+    assert "Value error" not in said
+
+
 @pytest.mark.parametrize("command", ["grounding", "compare"])
 def test_a_value_that_makes_no_sense_names_file_and_fix(tmp_path: Path, command: str) -> None:
     file = tmp_path / "records.jsonl"

@@ -33,13 +33,17 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_all_of_it_is_to_report_on(folder: Path) -> None:
     assert {question.image.split for question in load_questions("phantom", folder)[0]} == {"test"}
     assert len(load_reports("phantom", folder, split="test")[0]) == 7
+    with pytest.raises(BadInput, match=r"give --split test$"):
+        load_questions("phantom", folder, split="train")
     assert len(read_dataset("phantom", folder).images) == 7
     assert len(read_dataset("phantom", folder, limit=2).images) == 2
 
 
-def test_it_is_listed_and_checked_by_its_folder(folder: Path) -> None:
+def test_it_is_listed_and_checked_by_its_folder(folder: Path, tmp_path: Path) -> None:
     assert call("data", "list", folder).count("phantom ") == 7
     assert "7 images checked, 0 faults" in call("data", "check", folder)
+    call("data", "phantoms", tmp_path, "--images", "1", "--size", "96")
+    assert "\n1 image checked, 0 faults" in call("data", "check", tmp_path)
 
 
 @pytest.mark.parametrize("name", ["derived", "jsonl"])

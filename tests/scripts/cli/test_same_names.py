@@ -1,4 +1,4 @@
-"""Two files of one name are kept apart, or refused before anything is written over."""
+"""Two files of one name are kept apart, or one of them is left out, so that nothing is written over."""
 
 from pathlib import Path
 from types import SimpleNamespace
@@ -9,6 +9,7 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from medglip.grounding.bad_input import BadInput
+from medglip.grounding.files import read_lines
 from medglip.scripts.cli.main import app
 from medglip.scripts.inference.ask import show_regions
 from medglip.scripts.inference.user_image import user_image, user_report
@@ -24,12 +25,14 @@ def images(tmp_path: Path, request: pytest.FixtureRequest) -> list[Path]:
     return paths
 
 
-def test_predict_refuses_them_and_writes_nothing(images: list[Path], tmp_path: Path) -> None:
+def test_predict_skips_the_second_and_a_report_refuses_both(
+    images: list[Path], tiny_core: Path, tmp_path: Path
+) -> None:
     command = ["grounding", "predict", *map(str, images), "--phrase", "nodule", "--out", str(tmp_path / "out")]
-    result = CliRunner().invoke(app, command)
-    assert result.exit_code != 0
-    assert "two images are called 'x'" in result.output + str(result.exception)
-    assert not (tmp_path / "out").exists()
+    result = CliRunner().invoke(app, [*command, "--grounder", str(tiny_core), "--min-score", "0"])
+    assert result.exit_code == 1
+    assert f"skipped 1: {images[1]}: its picture would be that of x.png. Fix: rename one" in result.output
+    assert [row["image"] for row in read_lines(tmp_path / "out" / "regions.jsonl")] == ["x.png"]
     with pytest.raises(BadInput, match="two images are called 'x'"):
         user_report(images, "xray")
 

@@ -3,6 +3,8 @@
 import csv
 import io
 import json
+import os
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -37,7 +39,7 @@ def test_folders_and_patterns_stand_for_their_images(scans: Path) -> None:
     assert groups_of([str(both[0]), str(both[1])]) == [both]  # one question on both
     assert groups_of([str(scans)]) == groups_of([str(both[0]), str(both[1])], each=True) == [[one] for one in both]
     for missing in (scans / "c.png", scans / "*.jpg"):
-        with pytest.raises(BadInput, match=r"no such image|no image there"):
+        with pytest.raises(BadInput, match=r"no such image\. Fix: check the path$|no image there"):
             images_of([missing])
 
 
@@ -101,12 +103,22 @@ def test_predict_writes_a_table_and_keeps_what_it_found_before(scans: Path, tiny
 WRONG = {
     "vqa ask nothing.png Where?": "nothing.png: no such image",
     "vqa ask nothing Where is the nodule?": "a question of several words stands in quotes",
+    'vqa ask a.png "" --model rules': "the question is empty",
+    'vqa ask a.png " "': "the question is empty",
+    'vqa ask a.png b.png "Is there a nodule?" "Where is it?"': "several questions go in --questions FILE",
+    "vqa ask a.png Why? Where?": "several questions go in --questions FILE",
+    'vqa ask a.png "Where is it?" --questions notes.txt': "a question or --questions, not both",
+    "vqa ask none/*.png Where?": "a folder or pattern of PNG",
     "vqa ask a.png Where? --modality xrai": "xrai",
     "vqa ask a.png Where? --evidence predict": "did you mean 'predicted'",
+    "vqa ask a.png Where? --evidence oracle": "needs a data set. Fix: use none or withheld or predicted",
     "vqa ask a.png Where? --run no/such/run": "no run in this folder",
     "grounding predict a.png --checkpoint smal": "did you mean 'small'",
     "report describe a.png --box 1,2,3": "is not four numbers",
+    'report write ""': "the name of an image is empty",
     "report write a.png --forms txt": "did you mean 'text'",
+    "report write a.png --pdf": "no browser here can print a PDF",
+    "report describe a.png --box 1,2,30,40 --pdf": "no browser here can print a PDF",
     "run quikstart": "did you mean 'quickstart'",
     "grounding train quikstart": "did you mean 'quickstart'",
 }
@@ -123,8 +135,9 @@ def test_wrong_input_is_told_before_anything_is_loaded(scans: Path) -> None:
             "print({'torch', 'transformers', 'datasets', 'scipy'} & set(sys.modules))",
         ]
     )
-    calls = json.dumps([words.split() for words in WRONG])
-    ended = subprocess.run([sys.executable, "-c", code, calls], capture_output=True, text=True, cwd=scans, check=True)
+    calls = json.dumps([shlex.split(words) for words in WRONG])
+    options = {"capture_output": True, "text": True, "cwd": scans, "check": True}
+    ended = subprocess.run([sys.executable, "-c", code, calls], env=os.environ | {"PATH": ""}, **options)
     *said, loaded = ended.stdout.splitlines()
     assert loaded == "set()"
     for message, line in zip(WRONG.values(), said, strict=True):

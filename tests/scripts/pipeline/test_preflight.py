@@ -15,9 +15,10 @@ from medglip.grounding.bad_input import BadInput
 from medglip.grounding.grounders.pretrained import checkpoint_folder, vocabulary_of
 from medglip.grounding.settings import read_settings
 from medglip.scripts.pipeline import preflight
-from medglip.scripts.pipeline.preflight import check_base, check_disk, check_models
+from medglip.scripts.pipeline.preflight import check_base, check_disk, check_models, tell_unscored
 from medglip.scripts.recipe import Recipe
 from medglip.scripts.scorers.clinical import missing_scores
+from medglip.scripts.start.recipes import RECIPES
 from medglip.vqa.model.settings import MllmSettings
 
 Usage = namedtuple("Usage", "total used free")
@@ -80,6 +81,19 @@ def test_a_core_that_was_not_trained_names_the_recipe_that_makes_it(
     (core / "vocabulary.json").write_text('{"xray": ["heart"]}')
     assert vocabulary_of(str(core)) == {"xray": ["heart"]}
     assert checkpoint_folder(core) == core
+
+
+def test_missing_scores_are_told_after_the_data_were_read_unless_they_are_required(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    recipe = read_settings(Recipe, RECIPES / "start" / "report.yaml")
+    check_models(recipe)
+    assert not caplog.records
+    tell_unscored(recipe)
+    assert "no CheXbert F1" in caplog.text
+    required = recipe.eval.model_copy(update={"require_scores": True})
+    with pytest.raises(BadInput, match=r"eval\.require_scores"):
+        check_models(recipe.model_copy(update={"eval": required}))
 
 
 def test_every_missing_score_is_a_line_and_may_be_required(tmp_path: Path) -> None:

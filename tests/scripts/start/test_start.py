@@ -10,6 +10,7 @@ from making import write_image
 from typer.testing import CliRunner
 
 from medglip.grounding.bad_input import BadInput
+from medglip.grounding.datasets.settings import LAYOUTS
 from medglip.grounding.settings import read_settings
 from medglip.scripts.cli.main import app, main
 from medglip.scripts.recipe import Recipe
@@ -33,8 +34,10 @@ def test_a_recipe_of_the_package_is_known_by_name_from_any_folder(
         assert recipe_file(name) == RECIPES / "quickstart.yaml"
     (tmp_path / "quickstart.yaml").write_text("name: mine")
     assert recipe_file("quickstart.yaml") == Path("quickstart.yaml")  # a file here comes first
-    with pytest.raises(BadInput, match="did you mean 'quickstart'"):
+    with pytest.raises(BadInput, match=r"did you mean 'quickstart'\? `medglip init KIND`"):
         recipe_file("quikstart")
+    with pytest.raises(BadInput, match=r"[a-z]\. `medglip init KIND`"):  # after the list of all
+        recipe_file("nosuch")
     for name in recipe_names():
         read_settings(Recipe, recipe_file(name))
 
@@ -49,6 +52,13 @@ def test_a_starter_is_a_recipe_named_after_its_file(kind: str, tmp_path: Path, m
     assert "# <-" in Path("mine.yaml").read_text()  # says what to change
     with pytest.raises(BadInput, match="there already"):
         write_starter(kind)
+
+
+def test_the_starter_of_regions_names_layouts_that_there_are() -> None:
+    text = " ".join((RECIPES / "start" / "grounding.yaml").read_text().replace("#", " ").split())
+    named = text.partition("other layouts: ")[2].partition(" ...")[0].split(", ")
+    assert len(named) > 1
+    assert set(named) <= set(LAYOUTS)
 
 
 def test_three_kinds_of_starter_and_the_nearest_for_another() -> None:
@@ -103,7 +113,9 @@ def test_phrases_come_with_the_figures_beside_the_weights(tiny_core: Path, tmp_p
     assert "  nodule: 0.25 (mine)" in phrase_lines(str(core), "xray")
     ours = {"sets": {}, "phrases": {"xray": {"nodule": {"ap50": 0.5, "n": 12}}}}
     (core / "test.json").write_text(json.dumps(ours))
-    assert "  nodule: 0.50 (n=12)" in phrase_lines(str(core), "xray")
+    *_, told, _, lung, nodule = phrase_lines(str(core), "xray")
+    assert told.startswith("n: images of it that show the phrase; a phrase without a figure is in none")
+    assert (lung, nodule) == ("  left lung", "  nodule: 0.50 (n=12)")
     with pytest.raises(BadInput, match="knows nothing of histology"):
         phrase_lines(str(core), "histology")
 
@@ -120,6 +132,7 @@ def test_doctor_names_what_is_missing_and_what_that_costs(monkeypatch: pytest.Mo
     lines, is_sound = examine()
     said = "\n".join(lines)
     assert is_sound
+    assert said.count("record") == 1  # why nothing is compared, not at each file
     for words in (
         "java: missing: no METEOR",
         "smollm2-135m: not fetched",
