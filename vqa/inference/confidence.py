@@ -64,8 +64,8 @@ class Confidence(Settings):
         """Why the regions answer a kind, in words."""
         own = self.kinds.get(kind)
         if own is None or own.num < LEAST_OF_KIND:
-            return f"regions decide this kind of question ({kind}); no validation says that the model knows better"
-        return f"of {own.num} validation questions of kind {kind} they were right in {own.rules}, it in {own.model}"
+            return f"they decide this kind of question ({kind}); nobody measured whether the model knows better"
+        return f"of {own.num} validation questions of this kind ({kind}) they got {own.rules} right, the model {own.model}"
 
 
 def read_confidence(adapter: Path | None) -> Confidence:

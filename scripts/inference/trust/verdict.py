@@ -17,7 +17,7 @@ from ....vqa.inference.rules import ABSTENTION, NAME, kind_of, unknown_name
 from ..system import TrainedSystem
 from .knowledge import Learned
 
-LEARNED_NONE = "and this core never learned it"
+LEARNED_NONE = "and this core never learned it in such images"
 NO_LABEL = "which is no label"
 _NONE = re.compile(r"(?:no|not|none|zero|0)\b", re.IGNORECASE)
 
