@@ -65,7 +65,8 @@ class Confidence(Settings):
         own = self.kinds.get(kind)
         if own is None or own.num < LEAST_OF_KIND:
             return f"they decide this kind of question ({kind}); nobody measured whether the model knows better"
-        return f"of {own.num} validation questions of this kind ({kind}) they got {own.rules} right, the model {own.model}"
+        right = f"they got {own.rules} right, the model {own.model}"
+        return f"of {own.num} validation questions of this kind ({kind}) {right}"
 
 
 def read_confidence(adapter: Path | None) -> Confidence:
