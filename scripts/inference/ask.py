@@ -25,7 +25,7 @@ from ...vqa.task import Question
 from .finder import draw_on_image
 from .system import TrainedSystem
 from .trust.knowledge import Known, Learned, know, modality_lines, phrase_lines, unlabelled_line
-from .trust.sides import bare_frame, frame_by_region, patient_left, side_note, turn_sides
+from .trust.sides import bare_frame, frame_by_region, patient_left, side_note, taken_for, turn_sides
 from .trust.verdict import judge, judge_rules, regions_instead
 
 
@@ -117,8 +117,8 @@ def ask_question(
         held="" if answered.by_rules else _why_held(finished, answered, text, question, query, source, known.modality),
         known=known,
     )
-    names_a_side = side or turn_sides(question) != question
-    sides = [side_note(side or frame, left if side else "right")] if names_a_side else []
+    is_open = not side and turn_sides(question) != question
+    sides = [side_note(side, left)] if side else [taken_for(frame)] if is_open else []
     return replace(asked, notes=[*_notes(asked, finished.vocabulary), *sides])
 
 

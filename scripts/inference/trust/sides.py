@@ -88,6 +88,11 @@ def side_note(wanted: Frame | None, left: str) -> str:
     return "sides: of the image, as it is seen; names of anatomy keep the patient's"
 
 
+def taken_for(frame: Frame) -> str:
+    """The line that says whose left and right a question was taken to mean that leaves it open."""
+    return "sides: of the patient, as in what taught the model" if frame == "patient" else side_note("image", "")
+
+
 def _lies(region: Region, image: AnnotatedImage) -> str:
     x0, _, x1, _ = (float(value) for value in region.box_xyxy_px)
     return "left" if x0 + x1 < image.size_px[0] else "right"
