@@ -174,7 +174,7 @@ def test_stop_ends_what_is_computed(
     page.get_by_role("button", name=button, exact=True).click()
     assert begun.wait(30)
     page.get_by_role("button", name="Stop", exact=True).click()
-    assert ended.wait(10)
+    assert ended.wait(40)  # a busy machine delivers the click late; by itself it goes on for a minute
     with desk.at_work():
         pass
 
