@@ -20,7 +20,6 @@ from ..vqa.prompt.prompt import Example
 from .output.grounded import MARKED
 
 INSTRUCTION = "Describe region 1 of this image in a short report."
-PHRASE = MARKED
 NOT_DESCRIBED = "The model cannot describe this box: what it wrote is about the whole image."
 NOT_BACKED = "The model cannot describe this box: nothing known was found there that could back its words."
 _MOST = 0.8
@@ -37,7 +36,7 @@ def parse_box(text: str, size_px: tuple[int, int]) -> Region:
         numbers = []
     if len(numbers) != 4 or not all(abs(number) < 1e9 for number in numbers):  # NaN is not, either
         raise BadInput(f"box {text!r} is not four numbers.", fix="--box x0,y0,x1,y1 in pixels of the image")
-    return Region(phrase=PHRASE, box_xyxy_px=clip_box(np.array(numbers, np.float32), size_px))
+    return Region(phrase=MARKED, box_xyxy_px=clip_box(np.array(numbers, np.float32), size_px))
 
 
 def is_whole(text: str, marked: Region) -> bool:
@@ -64,7 +63,7 @@ def what_is_there(marked: Region, regions: Sequence[Region], size_px: tuple[int,
     inside = "".join(f", inside what was found as {region.phrase} ({region.score:.2f})" for region in around)
     place = image_place(where(marked.box_xyxy_px, size_px))
     found = f"{marked.phrase} was found there ({marked.score:.2f})"
-    found = "nothing that this core knows was found as this box" if marked.phrase == PHRASE else found
+    found = "nothing that this core knows was found as this box" if marked.phrase == MARKED else found
     return f"Region 1 lies at the {place}{inside}: {found}."
 
 
@@ -89,12 +88,12 @@ def tell(there: str, marked: Region, written: Sequence[Sentence]) -> tuple[tuple
     Where nothing is named or nothing of it is told, a sentence without a region says so. A sentence that names no
     label, "The hemothema is seen.", is remarked: no region can speak for it.
     """
-    own = [sentence for sentence in written if marked.phrase != PHRASE and is_about(sentence.text, marked)]
+    own = [sentence for sentence in written if marked.phrase != MARKED and is_about(sentence.text, marked)]
     told = [
         replace(sentence, regions=(marked, *(region for region in sentence.regions if region is not marked)))
         for sentence in (Sentence(text=there), *own)
     ]
-    cannot = [] if own else [Sentence(text=NOT_BACKED if marked.phrase == PHRASE else NOT_DESCRIBED)]
+    cannot = [] if own else [Sentence(text=NOT_BACKED if marked.phrase == MARKED else NOT_DESCRIBED)]
     names_none = [k for k, one in enumerate(own, 1) if not (one.is_negated or load_labels().phrases_in(one.text))]
     remarks = tuple(Remark(sentence=index, words="names nothing that was found in this box") for index in names_none)
     return (*told, *cannot), remarks

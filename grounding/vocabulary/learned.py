@@ -1,4 +1,4 @@
-"""What a grounder was trained to find, modality by modality: anything else that it finds is a guess.
+"""What a grounder was trained to find, modality by modality, and what counts as found; anything else is a guess.
 
 A core that learned nodules in X-rays finds "nodules" in a photograph of skin as well, with a high score.
 """
@@ -6,6 +6,7 @@ A core that learned nodules in X-rays finds "nodules" in a photograph of skin as
 from collections.abc import Mapping, Sequence
 from itertools import chain
 
+from ..types import Region
 from .labels import load_labels
 
 Vocabulary = Mapping[str, Sequence[str]]
@@ -30,3 +31,9 @@ def is_learned(phrase: str, vocabulary: Vocabulary, modality: str = "unknown") -
 def modalities_of(phrase: str, vocabulary: Vocabulary) -> list[str]:
     """The modalities in which a grounder was trained on a phrase."""
     return [name for name, row in vocabulary.items() if row and is_learned(phrase, vocabulary, name)]
+
+
+def is_found(phrase: str, regions: Sequence[Region]) -> bool:
+    """Whether a region is one of the phrase, or of a kind of it: "left lung" of "lung"."""
+    tree = load_labels()
+    return any(phrase == region.phrase or phrase in tree.kinds_of(region.phrase) for region in regions)

@@ -86,3 +86,20 @@ def _in_frame(frame: Frame, row: str, side: str, noun: str, has_article: bool) -
     if frame == "patient":
         return f"the patient's {cell}"
     return f"{'the ' * has_article}{cell} of the image" if row or noun else f"the image's {side}"
+
+
+_FRAME = r"(?:of|in) th(?:e|is) (?:image|picture|patient)"
+# "on the left?", "left of the heart", "the left side"; not "left lung", "left or right lung", "the image's left"
+_BARE_SIDE = re.compile(
+    rf"(?<!['’ʼ]s )\b(?P<side>left|right)\b(?!{_NOUN}? {_FRAME}\b)(?! (?:or|and) (?:the )?(?:left|right) [a-z])"
+    rf"(?={_NOUN}?(?:\s*$|\s*[.,;:?)\[]| (?:and|or|with|is|are|than|but|of|in)\b))",
+    re.IGNORECASE,
+)
+
+
+def turn_sides(question: str) -> str:
+    """The question with every left and right that names no frame turned: "on the left?" -> "on the right?".
+
+    So what means the patient's, whose left is seen at the image's right, is told in the image. Names of anatomy stay.
+    """
+    return _BARE_SIDE.sub(lambda match: OTHER_SIDE[match["side"].lower()], question)

@@ -11,7 +11,8 @@ from ...grounding.evidence.evidence import Evidence, gather
 from ...grounding.evidence.names import Source
 from ...grounding.imaging.read import read_image
 from ...grounding.types import AnnotatedImage, Region
-from ...report.describe import PHRASE, parse_box
+from ...report.describe import parse_box
+from ...report.output.grounded import MARKED
 from ...vqa.inference.rules import NAME as RULES
 from ...vqa.prompt.prompt import Example
 from ...vqa.served.chat import to_chat
@@ -42,7 +43,7 @@ def parse_boxes(text: str, size_px: tuple[int, int]) -> list[Region]:
     for part in filter(str.strip, re.split(r"[;\n]", text)):
         if (match := _BOX.fullmatch(part.strip())) is None:
             raise BadInput(f"{part.strip()[:60]!r} is no box.", fix="x0,y0,x1,y1 and a phrase; several with ; between")
-        phrase = " ".join(match[2].split()) or PHRASE
+        phrase = " ".join(match[2].split()) or MARKED
         regions.append(replace(parse_box(match[1], size_px), phrase=phrase))
     return regions
 

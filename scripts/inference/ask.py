@@ -14,7 +14,7 @@ from ...grounding.imaging.read import keep_images, png_bytes
 from ...grounding.types import NOTICE, AnnotatedImage, Region
 from ...grounding.vocabulary.citations import parse_citations
 from ...grounding.vocabulary.learned import Vocabulary
-from ...grounding.vocabulary.places import Frame, name_sides
+from ...grounding.vocabulary.places import Frame, name_sides, turn_sides
 from ...vqa.answer import asks_yes_or_no, parse_answer
 from ...vqa.inference.confidence import Confidence, read_confidence
 from ...vqa.inference.generate import ScoredAnswer
@@ -25,7 +25,7 @@ from ...vqa.task import Question
 from .finder import draw_on_image
 from .system import TrainedSystem
 from .trust.knowledge import Known, Learned, know, modality_lines, phrase_lines, unlabelled_line
-from .trust.sides import bare_frame, frame_by_region, patient_left, side_note, taken_for, turn_sides
+from .trust.sides import bare_frame, frame_by_region, patient_left, side_note, taken_for
 from .trust.verdict import judge, judge_rules, regions_instead
 
 

@@ -23,7 +23,7 @@ from ...grounding.vocabulary.negation import Negation, engine_named
 from ...grounding.vocabulary.places import Frame, name_sides
 from ...grounding.vocabulary.remarks import Remark, correct_title, find_misplaced, other_modalities
 from ...report import describe
-from ...report.output.grounded import GroundedReport, score_in_words
+from ...report.output.grounded import MARKED, GroundedReport, score_in_words
 from ...report.output.write import write, write_dicom
 from ...report.task import Report
 from ...report.text.backing import drop_strangers
@@ -113,7 +113,7 @@ def write_description(run: TrainedSystem, image: AnnotatedImage, box: str, outpu
     marked = describe.name_region(marked, found)
     marked = run.grounder.embed([image], [[marked]])[0][0]
     example, settings = describe.to_example(image, marked), describe.show_region(run.shown)
-    if marked.phrase == describe.PHRASE:  # nothing could back what the model says: it is not asked
+    if marked.phrase == MARKED:  # nothing could back what the model says: it is not asked
         written = Generated(text="", prompt_sha256="", seconds=0, evidence=example.evidence)
     else:
         written = generate(run.model("predicted"), [example], settings, _generate_settings(run, outputs))[0]

@@ -1,12 +1,10 @@
 """Questions that regions decide better than a model: the rules answer them, and the answer says why."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 from ...grounding.evidence.evidence import Evidence, EvidenceSettings
 from ...grounding.evidence.sources import Query
-from ...grounding.types import Region
-from ...grounding.vocabulary.labels import load_labels
-from ...grounding.vocabulary.learned import Vocabulary, is_learned
+from ...grounding.vocabulary.learned import Vocabulary, is_found, is_learned
 from .confidence import Confidence
 from .generate import ScoredAnswer
 from .rules import ABSTENTION, RULES_EVIDENCE, answer_by_rules, kind_of
@@ -36,9 +34,3 @@ def answer_by_regions(
     if text == ABSTENTION or not any(is_found(phrase, regions) for phrase in asked):
         return None
     return ScoredAnswer(text=text, probability=None, evidence=shown, by_rules=confidence.why_rules(kind))
-
-
-def is_found(phrase: str, regions: Sequence[Region]) -> bool:
-    """Whether a region is one of the phrase, or of a kind of it: "left lung" of "lung"."""
-    tree = load_labels()
-    return any(phrase == region.phrase or phrase in tree.kinds_of(region.phrase) for region in regions)

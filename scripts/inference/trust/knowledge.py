@@ -14,7 +14,7 @@ from ....grounding.grounders.pretrained import is_shipped, vocabulary_of
 from ....grounding.modalities import MODALITIES
 from ....grounding.types import AnnotatedImage, Region
 from ....grounding.vocabulary.labels import load_labels
-from ....grounding.vocabulary.learned import Vocabulary, is_learned, learned_phrases, modalities_of
+from ....grounding.vocabulary.learned import Vocabulary, is_found, is_learned, learned_phrases, modalities_of
 
 STRANGE = "unlike anything this core has learned"
 SURE = 0.5
@@ -107,11 +107,11 @@ def phrase_lines(
 
     `modality`: of the image, told or guessed; what was learned in others alone is a guess as well.
     """
-    tree, found = load_labels(), {region.phrase for region in regions}
+    tree = load_labels()
     lines: list[str] = []
     for phrase in asked:
-        is_found = phrase in found or any(phrase in tree.kinds_of(name) for name in found)
-        nothing = "" if is_found else ", nothing found"
+        is_seen = is_found(phrase, regions)
+        nothing = "" if is_seen else ", nothing found"
         if tree.label(phrase) not in tree.labels:
             lines.append(f"{phrase}: not among the {len(tree.labels)} labels; a guess{nothing}")
         elif not is_learned(phrase, vocabulary):
@@ -120,7 +120,7 @@ def phrase_lines(
             lines.append(f"{phrase}: not among the {num} labels; a guess{nothing}; {only}")
         elif not is_learned(phrase, vocabulary, modality):
             lines.append(f"{phrase}: {learned_elsewhere(phrase, vocabulary)}; a guess{nothing}")
-        elif not is_found:
+        elif not is_seen:
             lines.append(f"{phrase}: not seen")
     return lines
 

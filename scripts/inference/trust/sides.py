@@ -1,34 +1,17 @@
 """Whose left and right an answer or a sentence means, and at which side of an image the patient's left is seen."""
 
-import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from ....grounding.imaging.read import is_dicom
 from ....grounding.types import MIN_SCORE, AnnotatedImage, Region
-from ....grounding.vocabulary.places import OTHER_SIDE, Frame
+from ....grounding.vocabulary.places import Frame
 from ....vqa.model.shipped import FACTS
 from ....vqa.publish.adapter_card import IMAGE_SETS, read_facts, taught_frame
 
 _OFF_CENTRE = 0.1
 """Part of the image's width by which the centre of a box must lie off the middle for its side to be sure."""
-_NOUN = "(?: (?:part|half|side|third|corner|edge))?"
-_FRAME = "(?:of|in) th(?:e|is) (?:image|picture|patient)"
-# "on the left?", "left of the heart", "the left side"; not "left lung", "left or right lung", "the image's left"
-_BARE_SIDE = re.compile(
-    rf"(?<!['’ʼ]s )\b(?P<side>left|right)\b(?!{_NOUN} {_FRAME}\b)(?! (?:or|and) (?:the )?(?:left|right) [a-z])"
-    rf"(?={_NOUN}(?:\s*$|\s*[.,;:?)\[]| (?:and|or|with|is|are|than|but|of|in)\b))",
-    re.IGNORECASE,
-)
-
-
-def turn_sides(question: str) -> str:
-    """The question with every left and right that names no frame turned: "on the left?" -> "on the right?".
-
-    So what means the patient's, whose left is seen at the image's right, is told in the image. Names of anatomy stay.
-    """
-    return _BARE_SIDE.sub(lambda match: OTHER_SIDE[match["side"].lower()], question)
 
 
 def bare_frame(recipe: Any, adapter: Path | None, task: str) -> Frame:

@@ -8,9 +8,10 @@ from ....grounding.evidence.names import Source
 from ....grounding.evidence.sources import Query
 from ....grounding.types import Region
 from ....grounding.vocabulary.labels import load_labels
+from ....grounding.vocabulary.learned import is_found
 from ....grounding.vocabulary.places import LOCATION
 from ....vqa.answer import asks_yes_or_no
-from ....vqa.inference.by_regions import answer_by_regions, is_found
+from ....vqa.inference.by_regions import answer_by_regions
 from ....vqa.inference.confidence import Confidence, read_confidence
 from ....vqa.inference.generate import ScoredAnswer
 from ....vqa.inference.rules import ABSTENTION, NAME, kind_of, unknown_name
