@@ -16,7 +16,7 @@ from ...report.output.grounded import MARKED
 from ...vqa.inference.rules import NAME as RULES
 from ...vqa.prompt.prompt import Example
 from ...vqa.served.chat import to_chat
-from ..inference.ask import Asked, ask_question, example_of
+from ..inference.ask import Asked, ask_question
 from ..inference.served import ServedSystem
 from ..inference.system import TrainedSystem
 from .desk import Desk
@@ -102,10 +102,9 @@ def _same_pixels(one: AnnotatedImage, other: AnnotatedImage) -> bool:
 
 def prompt_of(system: TrainedSystem, asked: Asked) -> str:
     """What the model read, as text; "" where templates answered and no model read anything."""
-    if asked.by_rules or str(system.folder) == RULES:
+    if asked.example is None or str(system.folder) == RULES:
         return ""
-    _, example = example_of(system, asked.images, asked.question, asked.source, given=asked.answered.evidence)
-    return prompt_text(system, example, asked.source)
+    return prompt_text(system, asked.example, asked.source)
 
 
 def prompt_text(system: TrainedSystem, example: Example, source: Source) -> str:

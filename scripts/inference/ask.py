@@ -8,7 +8,7 @@ from pathlib import Path
 from ...grounding.evidence.citable import numbers_shown
 from ...grounding.evidence.evidence import Evidence, EvidenceSettings
 from ...grounding.evidence.names import Source
-from ...grounding.evidence.sources import Query
+from ...grounding.evidence.sources import Look, Query
 from ...grounding.files import sha256, write_atomic
 from ...grounding.imaging.read import keep_images, png_bytes
 from ...grounding.types import NOTICE, AnnotatedImage, Region
@@ -33,6 +33,8 @@ from .trust.verdict import judge, judge_rules, regions_instead
 class Asked:
     """One question with its answer. `source`: of the evidence; `settings`: what was shown of it.
 
+    `example`: what the model was given; None where the regions alone answered.
+
     `held`: why the answer is held back, "" where it is not. `notes`: what the grounder knows of image and phrases,
     whose sides are named; `known`: of the first image.
     """
@@ -43,6 +45,7 @@ class Asked:
     query: Query
     answered: ScoredAnswer
     settings: EvidenceSettings
+    example: Example | None = None
     notice: str = NOTICE
     said: str = ""
     held: str = ""
@@ -91,17 +94,19 @@ def ask_question(
     `given`: the evidence of a control or of the user, where nothing is looked for; its source is `source`.
     """
     with keep_images(*(image.image_path for image in images)):  # before a model takes its memory
-        query, example = example_of(finished, images, question, source, given=given)
+        query = finished.query(images[0], question, images[1:])
+        look: Look = finished.look(query, source) if given is None else lambda _: given
+        shown, example = look(finished.shown), None
         known = know(finished.finder, images[0], finished.vocabulary) if source != "none" else Known()
-        left = patient_left(images[0], _regions(example.evidence)) if side else ""
+        left = patient_left(images[0], _regions(shown)) if side else ""
 
         def told_to(frame: Frame) -> str:
             return turn_sides(question) if side and side != frame and left == "right" else question
 
-        answered = regions_instead(finished, told_to("image"), query, source, known.modality)
+        answered = regions_instead(finished, told_to("image"), query, look, source, known.modality)
         frame: Frame = "image" if answered else bare_frame(finished.recipe, finished.adapter(source), "vqa")
         if not answered:
-            _, example = example_of(finished, images, told_to(frame), source, given=example.evidence)
+            example = example_of(images, told_to(frame), query, shown)
             answered = finished.answer(told_to(frame), example, source, is_closed=asks_yes_or_no(question))
     settings = finished.evidence_settings(source)
     text = _plain(answered, settings)
@@ -113,6 +118,7 @@ def ask_question(
         query=query,
         answered=answered,
         settings=settings,
+        example=example,
         said=name_sides(text, bare, side, left),
         held="" if answered.by_rules else _why_held(finished, answered, text, question, query, source, known.modality),
         known=known,
@@ -200,16 +206,10 @@ def show_regions(asked: Asked, folder: Path) -> Path:
 
 
 def example_of(
-    finished: TrainedSystem,
-    images: Sequence[AnnotatedImage],
-    question: str,
-    source: Source,
-    target: str = "",
-    given: Evidence | None = None,
-) -> tuple[Query, Example]:
-    """What is looked for in the images, and the question on them with the evidence of the source, or the `given`."""
+    images: Sequence[AnnotatedImage], question: str, query: Query, shown: Evidence, target: str = ""
+) -> Example:
+    """The question on the images, with the evidence that is shown of the query."""
     first, *others = images
-    query = finished.query(first, question, others)
     item = Question(
         question_id="ask",
         image=first,
@@ -219,7 +219,7 @@ def example_of(
         answer_type="open",
         phrases=query.first.asked,
     )
-    return query, item.to_example(given or finished.evidence(query, source))
+    return item.to_example(shown)
 
 
 def _evidence_lines(shown: Evidence, query: Query) -> list[str]:

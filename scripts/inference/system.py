@@ -10,7 +10,7 @@ from ...grounding.bad_input import BadInput
 from ...grounding.evidence.evidence import Evidence, EvidenceSettings
 from ...grounding.evidence.forms.tokens import TokenShape
 from ...grounding.evidence.names import SOURCES, Form, Source, check_usable, parse_forms
-from ...grounding.evidence.sources import Query, RegionCaches, evidence_for
+from ...grounding.evidence.sources import Look, Query, RegionCaches, evidence_for
 from ...grounding.grounder import Grounder
 from ...grounding.grounders.embedded import EmbeddedFinder
 from ...grounding.grounders.medglip import MedGlipGrounder
@@ -136,16 +136,18 @@ class TrainedSystem(ABC):
         """Regions of the phrases, best first, as `reader` gives them."""
         return self.reader.ground([image], [list(phrases)])[0]
 
-    def evidence(self, query: Query, source: Source, shown: EvidenceSettings | None = None) -> Evidence:
-        """Evidence of unseen images; `shown`: which regions, left out: as prompts show them.
-
-        Raises `BadInput` for a control that needs a data set.
-        """
+    def look(self, query: Query, source: Source) -> Look:
+        """What gives the evidence of unseen images. Raises `BadInput` for a control that needs a data set."""
         check_usable(source)
         # nobody looks where nothing is shown, which saves the core for `none` and `withheld`
         images = query.images if SOURCES[source].module else ()
         predicted = {one.image.image_id: self.regions(one.image, one.phrases) for one in images}
-        return evidence_for(source, [query], RegionCaches(predicted=predicted, truth={}), shown or self.shown)[0]
+        caches = RegionCaches(predicted=predicted, truth={})
+        return lambda shown: evidence_for(source, [query], caches, shown)[0]
+
+    def evidence(self, query: Query, source: Source) -> Evidence:
+        """Evidence of unseen images, as prompts show it; raises as `look` does."""
+        return self.look(query, source)(self.shown)
 
     def evidence_settings(self, source: Source) -> EvidenceSettings:
         """What prompts show of the evidence of this source."""

@@ -103,8 +103,9 @@ def parity(finished: TrainedSystem, packed: Path) -> float:
         phantom.write(Path(folder), PhantomSettings(num_train=1, num_val=0, num_test=3))
         source = "predicted" if finished.shown.forms else "none"
         examples = [
-            example_of(finished, [image], question, source, "yes")[1]
+            example_of([image], question, query, finished.evidence(query, source), "yes")
             for image, question in product(images(phantom.read(Path(folder))), QUESTIONS)
+            for query in [finished.query(image, question)]
         ]
         before, after = (_logits(finished, each, examples) for each in (finished.adapter("predicted"), packed))
     # float32[B, K, V] each; the most likely next token is compared as well, which is what a reader would see

@@ -1,13 +1,12 @@
 """Questions from Python: an adapter with its base and its core, loaded once and asked as often as one likes."""
 
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 from ...grounding.bad_input import BadInput, damaged
 from ...grounding.evidence.evidence import Evidence, EvidenceSettings
 from ...grounding.evidence.forms.tokens import TokenShape
-from ...grounding.evidence.sources import Query, RegionCaches, evidence_for
+from ...grounding.evidence.sources import Look, Query, RegionCaches, evidence_for
 from ...grounding.files import read_object
 from ...grounding.grounders.medglip import MedGlipGrounder
 from ...grounding.grounders.pretrained import checkpoint_folder, vocabulary_of
@@ -77,8 +76,7 @@ class Answerer:
         answered = answer(self.model, example, self.shown, settings, is_closed=is_closed)
         return replace(answered, text=name_sides(answered.text, self.frame))
 
-    def _look(self, query: Query) -> Callable[[EvidenceSettings], Evidence]:
-        """The evidence by settings; looked for once."""
+    def _look(self, query: Query) -> Look:
         image, phrases = query.first.image, query.first.phrases
         found = self.grounder.ground([image], [phrases])[0] if phrases else []
         caches = RegionCaches(predicted={image.image_id: found}, truth={})

@@ -1,9 +1,6 @@
 """Questions that regions decide better than a model: the rules answer them, and the answer says why."""
 
-from collections.abc import Callable
-
-from ...grounding.evidence.evidence import Evidence, EvidenceSettings
-from ...grounding.evidence.sources import Query
+from ...grounding.evidence.sources import Look, Query
 from ...grounding.vocabulary.learned import Vocabulary, is_found, is_learned
 from .confidence import Confidence
 from .generate import ScoredAnswer
@@ -13,7 +10,7 @@ from .rules import ABSTENTION, RULES_EVIDENCE, answer_by_rules, kind_of
 def answer_by_regions(
     question: str,
     query: Query,
-    look: Callable[[EvidenceSettings], Evidence],
+    look: Look,
     confidence: Confidence,
     vocabulary: Vocabulary,
     modality: str = "unknown",
@@ -21,8 +18,7 @@ def answer_by_regions(
     """The answer of the regions alone, which says why in `by_rules`; None where the model is to answer.
 
     They are asked on one image, for kinds of question in which they know more (`Confidence`), of phrases that the
-    grounder learned in the `modality`, and answer where something that the question asks for was found. `look`: the
-    evidence by settings.
+    grounder learned in the `modality`, and answer where something that the question asks for was found.
     """
     kind = kind_of(question) if len(query.images) == 1 else ""
     asked = [phrase for phrase in query.first.asked if is_learned(phrase, vocabulary, modality)]

@@ -3,7 +3,7 @@
 A module holds `gather_images(queries, caches, settings, seed) -> Gathered`.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from importlib import import_module
 
@@ -15,6 +15,8 @@ from ..outlines import outlined
 
 Gathered = list[list[ImageEvidence]]
 """Of each query the evidence of each of its images."""
+Look = Callable[[EvidenceSettings], Evidence]
+"""The evidence of one query by what is shown of it; its regions are looked for once, whatever is shown."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

@@ -2,10 +2,9 @@
 
 import re
 from collections.abc import Sequence
-from functools import partial
 
 from ....grounding.evidence.names import Source
-from ....grounding.evidence.sources import Query
+from ....grounding.evidence.sources import Look, Query
 from ....grounding.types import Region
 from ....grounding.vocabulary.labels import load_labels
 from ....grounding.vocabulary.learned import is_found
@@ -24,12 +23,12 @@ _NONE = re.compile(r"(?:no|not|none|zero|0)\b", re.IGNORECASE)
 
 
 def regions_instead(
-    finished: TrainedSystem, question: str, query: Query, source: Source, modality: str
+    finished: TrainedSystem, question: str, query: Query, look: Look, source: Source, modality: str
 ) -> ScoredAnswer | None:
     """The answer of the regions found alone, where they know more than the model; None where it answers itself."""
     if source != "predicted" or str(finished.folder) == NAME:
         return None
-    confidence, look = read_confidence(finished.adapter(source)), partial(finished.evidence, query, source)
+    confidence = read_confidence(finished.adapter(source))
     return answer_by_regions(question, query, look, confidence, finished.vocabulary, modality)
 
 
