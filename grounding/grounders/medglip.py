@@ -26,7 +26,7 @@ from ..imaging.window import strips
 from ..model.calibration import Calibration, calibration_from_json
 from ..model.config import MedGlipConfig
 from ..model.decode import TOP_POINTS, decode, point_of
-from ..model.familiarity import describe
+from ..model.familiarity import describe, shows_nothing
 from ..model.features import FILE, TowerFeatures, load_features
 from ..model.head import mask_logits
 from ..model.medglip import MedGlipModel, MedGlipOutput
@@ -206,7 +206,11 @@ class MedGlipGrounder(Grounder):
         """
         if self.features is None or self.features.familiarity is None:
             return None
-        return [value for rows_BF in self._described(images) for value in self.features.familiarity(rows_BF)]
+        values: list[float] = []
+        for described_BF, empty in self._described(images):
+            alike = self.features.familiarity(described_BF)
+            values += [0.0 if is_empty else value for value, is_empty in zip(alike, empty, strict=True)]
+        return values
 
     @torch.inference_mode()
     def likely_modalities(self, images: Images) -> list[dict[str, float]] | None:
@@ -217,16 +221,17 @@ class MedGlipGrounder(Grounder):
         features = self.features
         if features is None or features.familiarity is None or not features.modalities:
             return None
-        alike = [row for rows_BF in self._described(images) for row in features.familiarity.neighbours(rows_BF)]
+        alike = [row for rows_BF, _ in self._described(images) for row in features.familiarity.neighbours(rows_BF)]
         counts = [Counter(features.modalities[k] for k in row) for row in alike]
         return [{name: number / one.total() for name, number in one.items()} for one in counts]
 
-    def _described(self, images: Images) -> Iterator[Tensor]:
-        """float32[B, F] of a batch at a time: what the image tower says of whole images."""
+    def _described(self, images: Images) -> Iterator[tuple[Tensor, list[bool]]]:
+        """float32[B, F] of a batch at a time, what the image tower says of whole images; and which show nothing."""
         for start in range(0, len(images), self.settings.batch_size):
-            _, squares = self._read_all(images[start : start + self.settings.batch_size])
+            boxes, squares = self._read_all(images[start : start + self.settings.batch_size])
             inputs = self.processor(squares, [[]] * len(squares), ["unknown"] * len(squares)).to(self.model.device)
-            yield describe(self.model.image_tower(inputs["pixel_values"]).feature_maps or ())
+            empty = [shows_nothing(box, square) for box, square in zip(boxes, squares, strict=True)]
+            yield describe(self.model.image_tower(inputs["pixel_values"]).feature_maps or ()), empty
 
     def mirror(self) -> "MedGlipGrounder":
         """The same core, reading every image flipped left to right: boxes and phrases are those of the flipped one."""

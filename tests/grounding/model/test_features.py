@@ -97,6 +97,26 @@ def test_noise_is_strange_and_images_like_those_learned_are_familiar(
     assert np.mean(core.in_distribution(images[20:30]) or ()) >= 0.8
 
 
+@pytest.mark.parametrize(
+    ("size_px", "darkest", "brightest"),
+    [((64, 48), 0, 0), ((64, 48), 120, 126), ((400, 60), 0, 255), ((12, 15), 0, 255)],
+    ids=["black", "grey", "strip", "few pixels"],
+)
+def test_what_shows_nothing_is_strange(
+    core: MedGlipGrounder,
+    make_studies: MakeStudies,
+    tmp_path: Path,
+    size_px: tuple[int, int],
+    darkest: int,
+    brightest: int,
+) -> None:
+    pixels = np.full(size_px[::-1], darkest, np.uint8)
+    pixels[: size_px[1] // 2] = brightest
+    empty = replace(make_studies(1)[0], image_path=tmp_path / "empty.png")
+    Image.fromarray(pixels).save(empty.image_path)
+    assert core.familiarity([empty]) == [0.0]
+
+
 def test_all_regions_that_count_as_found_can_be_counted(
     core: MedGlipGrounder, tiny_grounder: MedGlipGrounder, make_studies: MakeStudies
 ) -> None:
