@@ -3,6 +3,7 @@
 import glob
 import sys
 from collections.abc import Callable, Iterator, Sequence
+from itertools import chain
 from pathlib import Path
 
 from ...grounding.bad_input import BadInput, Skipped, check_name, damaged
@@ -132,15 +133,20 @@ def read_questions(file: Path) -> list[str]:
 
 
 def typed_questions() -> Iterator[str]:
-    """Questions from the keyboard, or piped in, until an empty line or the end."""
-    is_typed = sys.stdin.isatty()
-    if is_typed:
+    """Questions from the keyboard, or piped in, until an empty line or the end. Raises `BadInput` for an empty pipe."""
+    if sys.stdin.isatty():
         print("Ask. An empty line ends it.", file=sys.stderr)
+        return _lines("? ")
+    if (first := next(_lines(), None)) is None:  # told now, before anything is loaded
+        fix = "put it last, in quotes, or give --questions FILE"
+        raise BadInput("no question: none is given, and none is piped in.", fix=fix)
+    return chain([first], _lines())
+
+
+def _lines(prompt: str = "") -> Iterator[str]:
     while True:
-        if is_typed:
-            print("? ", end="", file=sys.stderr, flush=True)
-        line = sys.stdin.readline().strip()
-        if not line:
+        print(prompt, end="", file=sys.stderr, flush=True)
+        if not (line := sys.stdin.readline().strip()):
             return
         yield line
 

@@ -117,6 +117,7 @@ WRONG = {
     "report describe a.png --box 1,2,3": "is not four numbers",
     'report write ""': "the name of an image is empty",
     "report write a.png --forms txt": "did you mean 'text'",
+    "vqa ask a.png": "none is given, and none is piped in",
     "report write a.png --pdf": "no browser here can print a PDF",
     "report describe a.png --box 1,2,30,40 --pdf": "no browser here can print a PDF",
     "run quikstart": "did you mean 'quickstart'",
@@ -136,7 +137,7 @@ def test_wrong_input_is_told_before_anything_is_loaded(scans: Path) -> None:
         ]
     )
     calls = json.dumps([shlex.split(words) for words in WRONG])
-    options = {"capture_output": True, "text": True, "cwd": scans, "check": True}
+    options = {"stdin": subprocess.DEVNULL, "capture_output": True, "text": True, "cwd": scans, "check": True}
     ended = subprocess.run([sys.executable, "-c", code, calls], env=os.environ | {"PATH": ""}, **options)
     *said, loaded = ended.stdout.splitlines()
     assert loaded == "set()"
