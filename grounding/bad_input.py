@@ -130,14 +130,20 @@ class Skipped:
         """Write one JSON line an item; an empty list leaves no file."""
         path.unlink(missing_ok=True)  # the list of an earlier run
         if self.entries:
-            path.write_text("".join(json.dumps(entry) + "\n" for entry in self.entries))
+            path.write_text("".join(json.dumps(entry) + "\n" for entry in self._each_once))
 
     def summary(self, most: int = 5, between: str = "; ") -> str:
         """A short text for the terminal: the count and the first reasons, `most` of them. `between`: two reasons."""
         if not self.entries:
             return "nothing skipped"
-        first = between.join(told(entry["item"], entry["why"]) for entry in self.entries[:most])
-        return f"skipped {len(self.entries)}: {first}" + (f"{between}..." if len(self.entries) > most else "")
+        entries = self._each_once
+        first = between.join(told(entry["item"], entry["why"]) for entry in entries[:most])
+        return f"skipped {len(entries)}: {first}" + (f"{between}..." if len(entries) > most else "")
+
+    @property
+    def _each_once(self) -> list[dict[str, str]]:
+        """Two readers of one set leave out the same files for the same reasons."""
+        return list({(entry["item"], entry["why"]): entry for entry in self.entries}.values())
 
 
 def told(item: str, why: str) -> str:

@@ -62,7 +62,8 @@ def test_skipped_lists_what_and_why(tmp_path: Path) -> None:
     skipped = Skipped()
     skipped.write(tmp_path / "s.jsonl")
     assert not (tmp_path / "s.jsonl").exists()
-    skipped.add("a.png", BadInput("truncated.", file="a.png", row=3, fix="copy it again"))
+    for _ in ("questions", "reports"):  # two readers of one set
+        skipped.add("a.png", BadInput("truncated.", file="a.png", row=3, fix="copy it again"))
     skipped.write(tmp_path / "s.jsonl")
     row = json.loads((tmp_path / "s.jsonl").read_text())
     assert row["item"] == "a.png"
