@@ -45,8 +45,8 @@ class Plan:
 
     @property
     def precision(self) -> str:
-        """Of the recipe: fp32, bf16 or 4bit."""
-        return "4bit" if self.mllm.lora.four_bit else self.mllm.dtype
+        """Of the recipe on a GPU: fp32, bf16 or 4bit."""
+        return "4bit" if self.mllm.lora.four_bit else "fp32" if self.mllm.dtype == "fp32" else "bf16"
 
     def step_gib(self, precision: str, batch_size: int, is_checkpointed: bool) -> float:
         """GiB of a training step on one GPU."""

@@ -43,8 +43,9 @@ class MllmSettings(Settings):
 
     base: str = "smollm2-135m"
     """`smollm2-135m` (the small default, behind the core's image tower), a model folder, or a hub name."""
-    dtype: Literal["fp32", "bf16"] = "bf16"
-    """Of the frozen weights and the arithmetic; what is trained stays in fp32."""
+    dtype: Literal["auto", "fp32", "bf16"] = "auto"
+    """Of the frozen weights and the arithmetic; what is trained stays in fp32. `auto` is bf16 on a GPU and on a
+    processor with AVX-512, and fp32 elsewhere, where bf16 is slower by tens of times."""
     lora: LoraSettings = LoraSettings()
     """Low-rank updates of the language model."""
     aligned: str = ""

@@ -17,7 +17,7 @@ from medglip.grounding.geometry import Letterbox
 from medglip.grounding.imaging.read import read_image
 from medglip.grounding.model.config import MedGlipVisionConfig
 from medglip.grounding.model.image_tower import MedGlipVisionModel
-from medglip.vqa.model.grounded_mllm import GroundedMLLM, load
+from medglip.vqa.model.grounded_mllm import GroundedMLLM, dtype_here, load
 from medglip.vqa.model.settings import MllmSettings
 from medglip.vqa.model.small_default import assemble, image_tower
 from medglip.vqa.prompt.prompt import Example
@@ -123,6 +123,20 @@ def test_merging_changes_nothing_and_gives_the_same_weights_back(new_mllm: NewMl
     with mllm.merge_lora():
         assert is_close(before, logits(mllm, examples), 1e-4)
     assert torch.equal(before, logits(mllm, examples))
+
+
+@pytest.mark.parametrize(
+    ("processor", "has_gpu", "expected"),
+    [("AVX512", False, "bf16"), ("AVX2", False, "fp32"), ("DEFAULT", False, "fp32"), ("AVX2", True, "bf16")],
+)
+def test_bf16_is_for_machines_that_compute_in_it(
+    monkeypatch: pytest.MonkeyPatch, processor: str, has_gpu: bool, expected: str
+) -> None:
+    monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: processor)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: has_gpu)
+    assert dtype_here(MllmSettings()) == expected
+    assert dtype_here(MllmSettings(dtype="bf16")) == "bf16"
+    assert dtype_here(MllmSettings(dtype="fp32")) == "fp32"
 
 
 def test_a_crop_is_a_second_image_that_matters(new_mllm: NewMllm, new_example: NewExample) -> None:
