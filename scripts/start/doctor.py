@@ -63,6 +63,8 @@ def _gpus() -> Iterator[str]:
         yield "  Apple GPU (mps)"
     if not torch.accelerator.is_available():
         yield f"  no GPU that torch {torch.__version__} can use"
+        if "AVX512" not in torch.backends.cpu.get_cpu_capability():
+            yield "  no AVX-512: language models compute in fp32, as bf16 is many times slower on such a processor"
 
 
 def _weights() -> Iterator[tuple[str, bool]]:
