@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 
 from ...grounding.records import Task
-from ..catalog import metrics_of, text_names
+from ..catalog import metrics_of, page_metrics, text_names
 from ..statistics.bootstrap import Difference
 from .intervals import is_clear
 from .wording import words
@@ -15,8 +15,11 @@ Differences = Mapping[str, Difference]
 def statements(pairs: Mapping[str, Differences], base: str, task: Task) -> list[str]:
     """A sentence for each system: in which metrics its interval lies above that of the base, below it, or about zero.
 
-    Then one on metrics of words that another image's regions raise as well. `pairs`: by the name of the system.
+    Metrics stand in the order of the page's table, what is true of the picture first. Then one on metrics of words that
+    another image's regions raise as well. `pairs`: by the name of the system.
     """
+    first = page_metrics(task)
+    pairs = {name: {m: own[m] for m in (*first, *own) if m in own} for name, own in pairs.items()}
     better = {metric.name: metric.higher_is_better for metric in metrics_of(task)}
     sentences = [_compared(name, base, own, better) for name, own in pairs.items() if own]
     return sentences + _not_of_this_image(pairs, better)

@@ -15,6 +15,7 @@ import typer
 
 from ...grounding.evidence.names import SOURCES
 from ...grounding.files import read_object
+from ...vqa.inference.rules import NAME as RULES
 from ..pipeline.results import results_table
 from ..pipeline.tasks import TASKS
 
@@ -54,8 +55,9 @@ def with_tables(text: str) -> str:
 
 
 def results_text(results: dict[str, Any]) -> str:
-    """The tables of a run without its floors, narrow, and what they show."""
-    own = {task: {name: of for name, of in results[task].items() if name in SOURCES} for task in TASKS}
+    """The tables of a run, of its floors the rules alone, narrow, and what they show."""
+    kept = (*SOURCES, RULES)
+    own = {task: {name: of for name, of in results[task].items() if name in kept} for task in TASKS}
     tables = re.sub(r" {2,}", " ", results_table(results | own, "markdown"))
     return "\n\n".join([re.sub(r"-{4,}", "---", tables), *results.get("shown", [])]) + "\n"
 

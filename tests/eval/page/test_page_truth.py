@@ -47,12 +47,12 @@ def difference(low: float, high: float) -> Difference:
 
 def test_the_sentence_below_a_table_follows_from_the_intervals() -> None:
     up, flat, down = difference(0.1, 0.3), difference(-0.1, 0.2), difference(-0.4, -0.2)
-    pairs = {"predicted": {"label_micro_f1": up, "bleu_4": flat}, "shuffled": {"label_micro_f1": down, "bleu_4": flat}}
+    pairs = {"predicted": {"label_micro_f1": up, "bleu_4": flat}, "shuffled": {"bleu_4": down, "label_micro_f1": down}}
     first, second = statements(pairs, "none", "report")
     assert first == (
         "predicted, compared with none, is better in label F1 (0.700 against 0.500); not told apart in BLEU-4."
     )
-    assert "worse in label F1 (0.200 against 0.500)" in second
+    assert "worse in label F1 (0.200 against 0.500) and BLEU-4 (0.200 against 0.500)" in second
 
 
 def test_words_that_another_images_regions_raise_as_well_are_named() -> None:

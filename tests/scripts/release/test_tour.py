@@ -18,21 +18,23 @@ def test_commands_keep_their_place_and_their_outputs_are_new() -> None:
     assert [command.split()[1] for command, _ in shown(told)] == ["one", "two"]
 
 
-def test_a_table_is_that_of_its_run_without_floors_and_stays_where_there_is_none(
+def test_a_table_is_that_of_its_run_with_the_rules_alone_of_its_floors_and_stays_where_there_is_none(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
     text = "a\n<!-- table of runs/r: how -->\nold\n<!-- end of the table -->\nb\n"
     assert with_tables(text) == text
     score = {"value": 0.5, "low": 0.25, "high": 0.75, "n": 8, "method": "bca"}
-    vqa = {name: {"open": score} for name in ("none", "rules")}
+    vqa = {name: {"open": score} for name in ("none", "rules", "bag_of_words")}
     (tmp_path / "runs" / "r").mkdir(parents=True)
     results = {"grounding": {"dice": score}, "vqa": vqa, "report": {}, "shown": ["It is so."]}
     (tmp_path / "runs" / "r" / "results.json").write_text(json.dumps(results))
     told = with_tables(text)
     assert with_tables(told) == told
-    assert "| vqa open | 0.500 [0.250, 0.750] n=8 |\n\nIt is so.\n" in told
-    assert "rules" not in told
+    row = "| vqa open | 0.500 [0.250, 0.750] n=8 | 0.500 [0.250, 0.750] n=8 |\n\nIt is so.\n"
+    assert "| none | rules |" in told
+    assert row in told
+    assert "bag_of_words" not in told
 
 
 def test_each_command_shows_an_output_without_a_path_of_a_machine() -> None:
