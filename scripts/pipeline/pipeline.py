@@ -352,6 +352,8 @@ def _refuse_other(folder: RunFolder, before: Recipe, recipe: Recipe, free: Seque
         if old["steps"] < new["steps"]:
             raised.append(key)
             old["steps"] = new["steps"]
+    if (theirs["mllm"]["dtype"], ours["mllm"]["dtype"]) == ("bf16", "auto"):  # the default before, and today's
+        theirs["mllm"]["dtype"] = "auto"
     for values in (theirs, ours):
         del values["grounding"]["memory_gb"], values["out_dir"]  # the folder is the same, however it is spelled
         for training in (values["grounding"]["train"], values["mllm_train"], values["mllm_train"]["warm_up"]):

@@ -9,6 +9,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from textwrap import fill
 from typing import Annotated, Any
 
 import typer
@@ -59,7 +60,8 @@ def results_text(results: dict[str, Any]) -> str:
     kept = (*SOURCES, RULES)
     own = {task: {name: of for name, of in results[task].items() if name in kept} for task in TASKS}
     tables = re.sub(r" {2,}", " ", results_table(results | own, "markdown"))
-    return "\n\n".join([re.sub(r"-{4,}", "---", tables), *results.get("shown", [])]) + "\n"
+    sentences = [fill(text, 120, break_on_hyphens=False) for text in results.get("shown", [])]
+    return "\n\n".join([re.sub(r"-{4,}", "---", tables), *sentences]) + "\n"
 
 
 def shown(text: str) -> Iterator[tuple[str, str]]:

@@ -131,7 +131,7 @@ def test_ask_says_which_image_a_region_is_in(tmp_path: Path) -> None:
         model=lambda source: None,
         evidence_settings=lambda source: shown,
     )
-    for name in ("query", "evidence"):
+    for name in ("query", "look"):
         setattr(run, name, getattr(TrainedSystem, name).__get__(run))
 
     def answer(question: str, example: Example, *_: Any, **__: Any) -> ScoredAnswer:
