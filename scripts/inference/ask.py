@@ -33,10 +33,9 @@ from .trust.verdict import judge, judge_rules, regions_instead
 class Asked:
     """One question with its answer. `source`: of the evidence; `settings`: what was shown of it.
 
-    `example`: what the model was given; None where the regions alone answered.
-
-    `held`: why the answer is held back, "" where it is not. `notes`: what the grounder knows of image and phrases,
-    whose sides are named; `known`: of the first image.
+    `example`: what the model was given; None where the regions alone answered. `held`: why the answer is held
+    back, "" where it is not. `notes`: what the grounder knows of image and phrases, whose sides are named; `known`: of
+    the first image.
     """
 
     images: Sequence[AnnotatedImage]
