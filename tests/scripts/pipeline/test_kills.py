@@ -51,7 +51,8 @@ def run(target: Callable[..., Any], arguments: tuple[Any, ...], seconds: float |
 
 
 def hashes(folder: Path) -> dict[str, str]:
-    files = (path for path in folder.rglob("*") if path.is_file() and path.name != "build.json")
+    # a kill while a file is written leaves what there is of it, `.build.json.123`, beside the old file or none
+    files = (path for path in folder.rglob("*") if path.is_file() and not path.name.startswith((".", "build.json")))
     return {str(path.relative_to(folder)): file_sha256(path) for path in files}
 
 
