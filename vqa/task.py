@@ -10,7 +10,7 @@ from typing import Any, Protocol, Self
 from ..grounding.evidence.citable import citations_to_json, numbers_shown
 from ..grounding.evidence.controls import mirror_evidence
 from ..grounding.evidence.evidence import Evidence, EvidenceSettings, ImageEvidence
-from ..grounding.evidence.sources import true_evidence
+from ..grounding.evidence.sources import Query, true_evidence
 from ..grounding.records import Task, record_identity, record_meta
 from ..grounding.types import AnnotatedImage
 from ..grounding.vocabulary.citations import parse_citations
@@ -194,3 +194,18 @@ def _transformed(evidence: Evidence, transform: Transform) -> Evidence:
     if transform == "text_only":  # no phrase was looked for
         return replace(evidence, images=tuple(ImageEvidence(size_px=image.size_px) for image in evidence.images[:1]))
     return evidence
+
+
+def example_of(question: str, query: Query, shown: Evidence, target: str = "") -> Example:
+    """A question that is in no set, on the images of its query, with the evidence that is shown of them."""
+    first, *others = (one.image for one in query.images)
+    item = Question(
+        question_id="ask",
+        image=first,
+        others=tuple(others),
+        question=question,
+        answer=target,
+        answer_type="open",
+        phrases=query.first.asked,
+    )
+    return item.to_example(shown)

@@ -21,7 +21,7 @@ from ...vqa.inference.generate import ScoredAnswer
 from ...vqa.inference.rules import ABSTENTION, RULES_EVIDENCE, unknown_name
 from ...vqa.inference.rules import NAME as RULES
 from ...vqa.prompt.prompt import Example
-from ...vqa.task import Question
+from ...vqa.task import example_of
 from .finder import draw_on_image
 from .system import TrainedSystem
 from .trust.knowledge import Known, Learned, know, modality_lines, phrase_lines, unlabelled_line
@@ -105,7 +105,7 @@ def ask_question(
         answered = regions_instead(finished, told_to("image"), query, look, source, known.modality)
         frame: Frame = "image" if answered else bare_frame(finished.recipe, finished.adapter(source), "vqa")
         if not answered:
-            example = example_of(images, told_to(frame), query, shown)
+            example = example_of(told_to(frame), query, shown)
             answered = finished.answer(told_to(frame), example, source, is_closed=asks_yes_or_no(question))
     settings = finished.evidence_settings(source)
     text = _plain(answered, settings)
@@ -202,23 +202,6 @@ def show_regions(asked: Asked, folder: Path) -> Path:
     path = folder / f"{image.image_path.stem}.{words or 'question'}-{key}.evidence.png"
     write_atomic(path, png_bytes(draw_on_image(image, asked.answered.evidence.first.regions)))
     return path
-
-
-def example_of(
-    images: Sequence[AnnotatedImage], question: str, query: Query, shown: Evidence, target: str = ""
-) -> Example:
-    """The question on the images, with the evidence that is shown of the query."""
-    first, *others = images
-    item = Question(
-        question_id="ask",
-        image=first,
-        others=tuple(others),
-        question=question,
-        answer=target,
-        answer_type="open",
-        phrases=query.first.asked,
-    )
-    return item.to_example(shown)
 
 
 def _evidence_lines(shown: Evidence, query: Query) -> list[str]:

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, TypedDict, Unpack
 from ...grounding.bad_input import BadInput
 from ...grounding.evidence.evidence import Evidence, EvidenceSettings
 from ...grounding.evidence.forms.tokens import TokenShape
-from ...grounding.evidence.names import SOURCES, Form, Source, check_usable, parse_forms
-from ...grounding.evidence.sources import Look, Query, RegionCaches, evidence_for
+from ...grounding.evidence.names import Form, Source, check_usable, parse_forms
+from ...grounding.evidence.sources import Look, Query, look_for
 from ...grounding.grounder import Grounder
 from ...grounding.grounders.embedded import EmbeddedFinder
 from ...grounding.grounders.medglip import MedGlipGrounder
@@ -139,11 +139,7 @@ class TrainedSystem(ABC):
     def look(self, query: Query, source: Source) -> Look:
         """What gives the evidence of unseen images. Raises `BadInput` for a control that needs a data set."""
         check_usable(source)
-        # nobody looks where nothing is shown, which saves the core for `none` and `withheld`
-        images = query.images if SOURCES[source].module else ()
-        predicted = {one.image.image_id: self.regions(one.image, one.phrases) for one in images}
-        caches = RegionCaches(predicted=predicted, truth={})
-        return lambda shown: evidence_for(source, [query], caches, shown)[0]
+        return look_for(source, query, self.regions)
 
     def evidence(self, query: Query, source: Source) -> Evidence:
         """Evidence of unseen images, as prompts show it; raises as `look` does."""

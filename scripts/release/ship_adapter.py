@@ -27,7 +27,7 @@ from ...vqa.model.identity import FILE as ALIGNED_FILE
 from ...vqa.prompt.prompt import Example
 from ...vqa.publish.adapter_card import adapter_card, facts_json
 from ...vqa.publish.half_precision import check, pack
-from ..inference.ask import example_of
+from ...vqa.task import example_of
 from ..inference.system import TrainedSystem
 from ..inference.systems import load_system
 from .adapter_facts import figures, learned_from
@@ -103,7 +103,7 @@ def parity(finished: TrainedSystem, packed: Path) -> float:
         phantom.write(Path(folder), PhantomSettings(num_train=1, num_val=0, num_test=3))
         source = "predicted" if finished.shown.forms else "none"
         examples = [
-            example_of([image], question, query, finished.evidence(query, source), "yes")
+            example_of(question, query, finished.evidence(query, source), "yes")
             for image, question in product(images(phantom.read(Path(folder))), QUESTIONS)
             for query in [finished.query(image, question)]
         ]

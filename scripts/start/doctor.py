@@ -14,6 +14,7 @@ from ...grounding.files import file_sha256
 from ...grounding.grounders.pretrained import NOTICES, checkpoint_folder
 from ...grounding.grounders.pretrained import is_shipped as is_shipped_core
 from ...report.output.write import BROWSERS
+from ...vqa.model.settings import MllmSettings, dtype_here
 from ...vqa.model.shipped import NAMES, is_shipped, shipped_folder
 from .extras import EXTRAS
 
@@ -63,7 +64,7 @@ def _gpus() -> Iterator[str]:
         yield "  Apple GPU (mps)"
     if not torch.accelerator.is_available():
         yield f"  no GPU that torch {torch.__version__} can use"
-        if "AVX512" not in torch.backends.cpu.get_cpu_capability():
+        if dtype_here(MllmSettings()) == "fp32":
             yield "  no AVX-512: language models compute in fp32, as bf16 is many times slower on such a processor"
 
 

@@ -1,16 +1,17 @@
 """Questions from Python: an adapter with its base and its core, loaded once and asked as often as one likes."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from ...grounding.bad_input import BadInput, damaged
 from ...grounding.evidence.evidence import Evidence, EvidenceSettings
 from ...grounding.evidence.forms.tokens import TokenShape
-from ...grounding.evidence.sources import Look, Query, RegionCaches, evidence_for
+from ...grounding.evidence.sources import look_for
 from ...grounding.files import read_object
 from ...grounding.grounders.medglip import MedGlipGrounder
 from ...grounding.grounders.pretrained import checkpoint_folder, vocabulary_of
-from ...grounding.types import AnnotatedImage
+from ...grounding.types import AnnotatedImage, Region
 from ...grounding.vocabulary.places import Frame, name_sides
 from ..answer import asks_yes_or_no
 from ..granted import query_of
@@ -19,7 +20,7 @@ from ..model.identity import core_sha256
 from ..model.settings import MllmSettings
 from ..model.shipped import FACTS, shipped_folder
 from ..publish.adapter_card import read_facts, taught_frame
-from ..task import Question
+from ..task import example_of
 from .by_regions import answer_by_regions
 from .confidence import read_confidence
 from .generate import ScoredAnswer, answer
@@ -58,29 +59,18 @@ class Answerer:
         is looked for, and the adapter answers from the picture alone. Raises `BadInput` for an unreadable image.
         """
         query = query_of([image], question, self.vocabulary)
-        look = self._look(query) if with_evidence else None
+        look = look_for("predicted", query, self._find) if with_evidence else None
         if look:
             answered = answer_by_regions(question, query, look, self.confidence, self.vocabulary, image.modality)
             if answered:
                 return answered
-        item = Question(
-            question_id="ask",
-            image=image,
-            question=question,
-            answer="",  # not known
-            answer_type="open",
-            phrases=query.first.asked,
-        )
-        example = item.to_example(look(self.shown) if look else Evidence(source="withheld"))
+        example = example_of(question, query, look(self.shown) if look else Evidence(source="withheld"))
         settings, is_closed = GenerateSettings(max_new_tokens=16), asks_yes_or_no(question)
         answered = answer(self.model, example, self.shown, settings, is_closed=is_closed)
         return replace(answered, text=name_sides(answered.text, self.frame))
 
-    def _look(self, query: Query) -> Look:
-        image, phrases = query.first.image, query.first.phrases
-        found = self.grounder.ground([image], [phrases])[0] if phrases else []
-        caches = RegionCaches(predicted={image.image_id: found}, truth={})
-        return lambda shown: evidence_for("predicted", [query], caches, shown)[0]
+    def _find(self, image: AnnotatedImage, phrases: Sequence[str]) -> list[Region]:
+        return self.grounder.ground([image], [phrases])[0] if phrases else []
 
 
 def load_answerer(adapter: str | Path = "small", core: str | Path = "small") -> Answerer:

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from peft import PeftModel
@@ -30,7 +30,7 @@ from .identity import core_of, knows_regions, start_of
 from .lora import add_lora, four_bit, require_four_bit, without_casts
 from .processor import load_processor, safe_options
 from .region_tokens import Injector, RegionProjector, add_region_token, mean_norm, pad_layers
-from .settings import MllmSettings
+from .settings import MllmSettings, dtype_here
 from .shipped import OUR_FILE as OUR_FILE
 from .shipped import shipped_folder
 from .small_default import default_folder
@@ -234,15 +234,6 @@ def _load_projector(mllm: GroundedMLLM, adapter: Path) -> None:
             mllm.region_projector.take(weights)
     elif knows_regions(adapter) or not (adapter / ALIGNED_FILE).is_file():
         raise BadInput("the adapter's region projector is missing.", file=file, fix="copy the folder again, whole")
-
-
-def dtype_here(settings: MllmSettings) -> Literal["fp32", "bf16"]:
-    """What the base computes in on this machine."""
-    if settings.dtype != "auto":
-        return settings.dtype
-    # without AVX-512 a product of matrices in bf16 takes sixty times as long as in fp32 (AMD EPYC, torch 2.13)
-    has_bf16 = torch.cuda.is_available() or "AVX512" in torch.backends.cpu.get_cpu_capability()
-    return "bf16" if has_bf16 else "fp32"
 
 
 def resolve(base: str, vision: Path | None) -> str:

@@ -133,6 +133,14 @@ def evidence_for(
     return [Evidence(source=source, images=tuple(images)) for images in rows]
 
 
+def look_for(source: Source, query: Query, find: Callable[[AnnotatedImage, Sequence[str]], Sequence[Region]]) -> Look:
+    """What gives the evidence of a query; `find` gives the regions of an image, and is called now, once an image."""
+    # nobody looks where nothing is shown, which saves the core for `none` and `withheld`
+    images = query.images if SOURCES[source].module else ()
+    caches = RegionCaches(predicted={one.image.image_id: find(one.image, one.phrases) for one in images}, truth={})
+    return lambda shown: evidence_for(source, [query], caches, shown)[0]
+
+
 def gather_regions(
     query: ImageQuery, regions: Mapping[str, Sequence[Region]], settings: EvidenceSettings
 ) -> ImageEvidence:

@@ -17,8 +17,8 @@ from medglip.grounding.geometry import Letterbox
 from medglip.grounding.imaging.read import read_image
 from medglip.grounding.model.config import MedGlipVisionConfig
 from medglip.grounding.model.image_tower import MedGlipVisionModel
-from medglip.vqa.model.grounded_mllm import GroundedMLLM, dtype_here, load
-from medglip.vqa.model.settings import MllmSettings
+from medglip.vqa.model.grounded_mllm import GroundedMLLM, load
+from medglip.vqa.model.settings import MllmSettings, dtype_here
 from medglip.vqa.model.small_default import assemble, image_tower
 from medglip.vqa.prompt.prompt import Example
 
