@@ -2,7 +2,7 @@
 
 import json
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from functools import partial
 from itertools import chain
@@ -67,6 +67,7 @@ def train(images: Dataset, settings: GroundingSettings, out_dir: Path, *, sets: 
         return folder
     rows = split_of(images, "train")
     model, processor = _start(settings, rows, _modalities(out_dir))
+    started = {name: value.clone() for name, value in model.state_dict().items()} if settings.start_share else {}
     examples = load_examples(
         rows, processor.image_size, settings.memory_gb, out_dir / "skipped.jsonl", model.config.mask_stride
     )
@@ -86,6 +87,7 @@ def train(images: Dataset, settings: GroundingSettings, out_dir: Path, *, sets: 
         watch=None if watched_B3SS is None else make_watch(watched_B3SS),
         name="grounding",
     )
+    _share(model, started, settings.start_share)
     if processes().is_main_process:
         model.config.calibration = None
         core = MedGlipGrounder(model, processor, CALIBRATED)
@@ -135,6 +137,13 @@ def _start(
         tokenizer = train_tokenizer(chain(words, words_of(rows)))
     processor = MedGlipProcessor(tokenizer, sizes.image_size, sizes.max_phrase_tokens, modalities)
     return build(settings, len(tokenizer), modalities), processor
+
+
+def _share(model: MedGlipModel, started: Mapping[str, torch.Tensor], share: float) -> None:
+    """Move each weight by `share` of the way back to `started`, where it began."""
+    for name, value in model.state_dict().items():
+        if name in started and value.is_floating_point():
+            value.lerp_(started[name].to(value.device), share)
 
 
 def build(settings: GroundingSettings, vocabulary_size: int, modalities: Sequence[str] | None = None) -> MedGlipModel:

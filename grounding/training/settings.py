@@ -182,6 +182,9 @@ class GroundingSettings(MixtureSettings):
     """A trained core to go on from: small, small-research or a folder. Its sizes and words go with it; of `model` only
     `image_size`, where it is written, `frozen_rows`, and what can be added count: `fine_masks`, `mask_stride` 2 and
     `rich_presence`."""
+    start_share: float = Field(default=0.0, ge=0, lt=1)
+    """How much of the core that a training goes on from stays in its end: a weighted mean, weight by weight (WiSE-FT,
+    arXiv 2109.01903). It forgets much less and learns a little less."""
     model: ModelSettings = ModelSettings()
     """Sizes."""
     train: TrainSettings = TrainSettings(steps=400, learning_rate=1e-3, warmup_steps=50, batch_size=8)
@@ -195,6 +198,12 @@ class GroundingSettings(MixtureSettings):
     validate_images: int = Field(default=200, gt=0)
     """With `train.validate_every`: at most so many images of split `val`, drawn with the seed, choose the checkpoint by
     `validation.mean_iou`."""
+
+    @model_validator(mode="after")
+    def _has_what_it_shares(self) -> "GroundingSettings":
+        if self.start_share and not self.start_from:
+            raise ValueError("key 'start_share': there is no start; give start_from, the core to go on from")
+        return self
 
 
 class FineTuneSettings(MixtureSettings):

@@ -40,6 +40,24 @@ def test_it_goes_on_from_the_weights_words_and_size_of_the_start(
     assert MedGlipGrounder.from_pretrained(second).processor.image_size == 64
 
 
+def test_the_end_is_so_much_of_the_start(
+    make_studies: MakeStudies, tiny_settings: GroundingSettings, tmp_path: Path
+) -> None:
+    data = to_dataset(make_studies(2))
+    first = train(data, tiny_settings, tmp_path / "first")
+    going_on = continuing(tiny_settings, first, 1e-2)
+    free = train(data, going_on, tmp_path / "free")
+    held = train(data, going_on.model_copy(update={"start_share": 0.75}), tmp_path / "held")
+    old, new, end = (load_file(folder / "model.safetensors") for folder in (first, free, held))
+    assert not are_close(new, old, 1e-4)
+    assert are_close(end, {name: 0.75 * old[name] + 0.25 * value for name, value in new.items()}, 1e-6)
+
+
+def test_a_share_of_no_start_is_refused() -> None:
+    with pytest.raises(ValueError, match="give start_from"):
+        GroundingSettings(start_share=0.5)
+
+
 def test_another_input_size_is_taken_if_it_is_written(
     make_studies: MakeStudies, tiny_settings: GroundingSettings, tmp_path: Path
 ) -> None:
