@@ -87,8 +87,9 @@ def train(images: Dataset, settings: GroundingSettings, out_dir: Path, *, sets: 
         watch=None if watched_B3SS is None else make_watch(watched_B3SS),
         name="grounding",
     )
-    _share(model, started, settings.start_share)
     if processes().is_main_process:
+        if started:
+            _move_back(model, started, settings.start_share)
         model.config.calibration = None
         core = MedGlipGrounder(model, processor, CALIBRATED)
         calibration = calibrate(core, validation)
@@ -139,10 +140,10 @@ def _start(
     return build(settings, len(tokenizer), modalities), processor
 
 
-def _share(model: MedGlipModel, started: Mapping[str, torch.Tensor], share: float) -> None:
+def _move_back(model: MedGlipModel, started: Mapping[str, torch.Tensor], share: float) -> None:
     """Move each weight by `share` of the way back to `started`, where it began."""
     for name, value in model.state_dict().items():
-        if name in started and value.is_floating_point():
+        if value.is_floating_point():
             value.lerp_(started[name].to(value.device), share)
 
 
