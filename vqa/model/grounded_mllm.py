@@ -25,6 +25,7 @@ from ...grounding.files import read_object, told_when_full, write_atomic
 from ..families import OUR_TOWERS, family_of
 from ..prompt.batch import Batch, collate
 from ..prompt.prompt import Example, Prompt, render
+from ..prompt.shared import share_beginnings
 from .identity import FILE as ALIGNED_FILE
 from .identity import core_of, knows_regions, start_of
 from .lora import add_lora, four_bit, require_four_bit, without_casts
@@ -80,9 +81,15 @@ class GroundedMLLM(nn.Module):
         """The example's prompt for this base; see `prompt.render`."""
         return render(example, evidence_settings, self.processor, self.shape, self.letterbox_px, self.family)
 
-    def collate(self, prompts: list[Prompt]) -> Batch:
-        """The prompts as one batch; see `batch.collate`."""
-        return collate(prompts, self.processor, self.max_tokens, self.family)
+    def collate(self, prompts: list[Prompt], by_image: bool = False) -> Batch:
+        """The prompts as one batch; see `batch.collate`.
+
+        `by_image`: those that begin alike share a row, see `shared`; for our image tower alone.
+        """
+        batch = collate(prompts, self.processor, self.max_tokens, self.family)
+        if not by_image:
+            return batch
+        return share_beginnings(batch, prompts, (self.model.config.image_token_id, self.region_id))
 
     @contextmanager
     def ready(self, features: list[Tensor]) -> Iterator[None]:

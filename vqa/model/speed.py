@@ -81,16 +81,22 @@ class LabelledOnly:
         return (before_BKH[self.is_label_BK.to(hidden_BTH.device)][None], *args[1:])
 
 
-def per_example(losses_N: Tensor, labels_BK: Tensor, weights_BK: Tensor | None = None) -> Tensor:
-    """float32[B]: mean of each row's losses, which come row by row; zero for a row without labels.
+def per_answer(
+    losses_N: Tensor, labels_BK: Tensor, weights_BK: Tensor | None = None, answers_BK: Tensor | None = None
+) -> Tensor:
+    """float32[A]: mean of each answer's losses, which come row by row; zero for one without labels.
 
-    `weights_BK`: what each label weighs in it; None: all the same.
+    `weights_BK`: what each label weighs in it; None: all the same. `answers_BK`: the answer, from 0 to A - 1, of each
+    label; None: each row is one.
     """
     is_label_BK = (labels_BK != -100).to(losses_N.device)
-    rows_N = is_label_BK.nonzero()[:, 0]
-    if weights_BK is not None:
-        shares_BK = torch.where(is_label_BK, weights_BK.to(losses_N.device), 0.0)
-        shares_BK = shares_BK * is_label_BK.sum(1, keepdim=True) / shares_BK.sum(1, keepdim=True).clamp(min=1e-9)
-        losses_N = losses_N * shares_BK[is_label_BK]
-    sums_B = torch.zeros(len(is_label_BK), dtype=losses_N.dtype, device=losses_N.device).index_add(0, rows_N, losses_N)
-    return sums_B / is_label_BK.sum(1).clamp(min=1)
+    if answers_BK is None:
+        answers_BK = torch.arange(len(labels_BK))[:, None].expand_as(labels_BK)
+    answers_N = answers_BK.to(losses_N.device)[is_label_BK]
+    num_answers = int(answers_BK.max()) + 1
+    weights_N = torch.ones_like(losses_N) if weights_BK is None else weights_BK.to(losses_N)[is_label_BK]
+
+    def sum_up(values_N: Tensor) -> Tensor:
+        return torch.zeros(num_answers, device=values_N.device).index_add(0, answers_N, values_N)
+
+    return sum_up(losses_N * weights_N) / sum_up(weights_N).clamp(min=1e-9)

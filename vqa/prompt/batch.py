@@ -18,13 +18,15 @@ class Batch(TypedDict):
     """`inputs`: what the family's forward takes; `features`: float32[R_i, W] a row; `labels`: int64[B, K].
 
     A label of -100 is not learned. The K labels belong to the last K positions; K = 0 where nothing is to be learned.
-    `weights`: float32[B, K], what a label weighs in the mean over its row; left out where all weigh the same.
+    `weights`: float32[B, K], what a label weighs in the mean over its answer; left out where all weigh the same.
+    `answers`: int64[B, K], which answer a label belongs to; left out where each row has one.
     """
 
     inputs: dict[str, Tensor]
     features: list[Tensor]
     labels: Tensor
     weights: NotRequired[Tensor]
+    answers: NotRequired[Tensor]
 
 
 def collate(

@@ -3,7 +3,7 @@
 B batch, K answer tokens, V vocabulary.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 from functools import partial
@@ -14,19 +14,15 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from ...grounding.bad_input import BadInput
 from ...grounding.evidence.evidence import EvidenceSettings, drop_forms, perturb
 from ...grounding.training.loop import Losses, Validate, fit, processes
-from ...grounding.training.settings import TrainSettings
 from ..model.grounded_mllm import GroundedMLLM
-from ..model.speed import per_example
+from ..model.speed import per_answer
 from ..prompt.batch import Batch
-from ..prompt.prompt import Example, Prompt, instruction_text
+from ..prompt.prompt import Example, Prompt
+from .batches import beginning_of, group_by_beginning, length_batches, length_of, unit_batches
 from .settings import MllmTrainSettings
-
-STRETCH = 32
-"""Batches that are sorted by length together: enough for little padding, few enough for chance."""
-PICTURE_LENGTH = 256
-"""Characters that a picture counts as: 64 tokens of four."""
 
 
 def train(
@@ -58,19 +54,31 @@ def train(
 
     def prepare_batch(group: Sequence[Example], rng: np.random.Generator) -> list[Prompt]:
         shown = drop_forms(evidence, rng)  # the same for all: text and crops are longer than any question
-        return [prepare(example, rng, shown) for example in group]
+        if not settings.by_image:
+            return [prepare(example, rng, shown) for example in group]
+        # what is the same before it is perturbed is so afterwards, or there would be nothing to share
+        seeds: dict[Hashable, int] = {}
+        keys = [beginning_of(example, evidence) for example in group]
+        draws = [np.random.default_rng(seeds.setdefault(key, int(rng.integers(2**63)))) for key in keys]
+        return [prepare(example, own, shown) for example, own in zip(group, draws, strict=True)]
 
     # what `fit` draws from, how a draw becomes a prompt (or prompts), and how draws become a batch
     draws: Sequence[Any] = examples
     prepare_draw: Callable[..., Any] = prepare
     collate: Callable[..., Batch] = mllm.collate
     rates = settings.train
-    if settings.group_by_length and len(examples):  # one draw is a whole batch, whose prompts are of like length
-        lengths = [_length(one, evidence) for one in examples]
-        batches = length_batches(lengths, rates, processes().num_processes, weights)
+    if settings.by_image and mllm.letterbox_px is None:
+        raise BadInput("this base cannot share the tokens of an image.", fix="leave mllm_train.by_image out")
+    if (settings.group_by_length or settings.by_image) and len(examples):  # one draw is a whole batch
+        lengths = [length_of(one, evidence) for one in examples]
+        if settings.by_image:
+            units = group_by_beginning(examples, evidence)
+            batches = unit_batches(units, lengths, rates, processes().num_processes, weights)
+        else:
+            batches = length_batches(lengths, rates, processes().num_processes, weights)
         draws = [[examples[index] for index in batch] for batch in batches]
         prepare_draw = prepare_batch
-        collate = lambda groups: mllm.collate([prompt for group in groups for prompt in group])  # noqa: E731
+        collate = lambda groups: mllm.collate([prompt for group in groups for prompt in group], settings.by_image)  # noqa: E731
         rates, weights = rates.model_copy(update={"batch_size": 1}), None  # the batches are drawn by weight already
     by_loss = partial(validation, held_out, evidence, settings.train.batch_size)
     with use_checkpointing(mllm) if settings.gradient_checkpointing else nullcontext():
@@ -86,45 +94,6 @@ def train(
             validate=validate if validate or not held_out else by_loss,
             name=name,
         )
-
-
-def _length(example: Example, evidence: EvidenceSettings) -> int:
-    """About how long the prompt and its answer will be, in characters."""
-    pictures = 0 if example.transform == "text_only" else len(example.image_paths)
-    pictures += min(example.shown.max_crops, len(example.evidence.regions)) if example.shown else 0
-    return (
-        len(instruction_text(example, example.shown or evidence))
-        + len(example.target or "")
-        + PICTURE_LENGTH * pictures
-    )
-
-
-def length_batches(
-    lengths: Sequence[int], settings: TrainSettings, num_processes: int = 1, weights: Sequence[float] | None = None
-) -> list[list[int]]:
-    """Indices of the examples in every batch of the training, examples of like length together; of the seed alone.
-
-    Every epoch is shuffled, or drawn in proportion to the weights. `fit` draws the batches in an order of its own, so
-    that their lengths come mixed. With batches of 2 and stretches of 2 batches, shown as lengths:
-
-        shuffled    9 2 7 3 | 8 1 6 4 | 5      stretches of 4; the fifth waits for the next epoch
-        sorted      2 3 7 9 | 1 4 6 8
-        batches     (2 3) (7 9) (1 4) (6 8)
-    """
-    size, rng = settings.batch_size, np.random.default_rng([settings.seed, 1])
-    num_batches = settings.steps * settings.gradient_accumulation * num_processes
-    chances = None if weights is None else np.asarray(weights, np.float64) / sum(weights)
-    batches: list[list[int]] = []
-    rest: list[int] = []  # less than a batch, left over by the epoch before
-    while len(batches) < num_batches:
-        drawn = rng.permutation(len(lengths)) if chances is None else rng.choice(len(lengths), len(lengths), p=chances)
-        order = [*rest, *drawn.tolist()]
-        end = len(order) // size * size
-        rest = order[end:]
-        for start in range(0, end, STRETCH * size):
-            stretch = sorted(order[start : min(end, start + STRETCH * size)], key=lambda index: lengths[index])
-            batches += [stretch[k : k + size] for k in range(0, len(stretch), size)]
-    return batches[:num_batches]
 
 
 @contextmanager
@@ -179,7 +148,7 @@ def answer_loss(model: nn.Module, batch: Batch) -> Losses:
     logits_NV = model(batch, only_labels=True)
     wanted_N = labels_BK[labels_BK != -100].to(logits_NV.device)
     losses_N = nn.functional.cross_entropy(logits_NV, wanted_N, reduction="none")
-    loss = per_example(losses_N, labels_BK, batch.get("weights")).mean()
+    loss = per_answer(losses_N, labels_BK, batch.get("weights"), batch.get("answers")).mean()
     return {"loss": loss, "token_loss": losses_N.mean().detach()}
 
 

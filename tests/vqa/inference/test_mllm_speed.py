@@ -19,8 +19,9 @@ from medglip.vqa.model.grounded_mllm import GroundedMLLM, load
 from medglip.vqa.model.settings import LoraSettings, MllmSettings
 from medglip.vqa.prompt.batch import Batch
 from medglip.vqa.prompt.prompt import Example
+from medglip.vqa.training.batches import length_batches
 from medglip.vqa.training.settings import MllmTrainSettings
-from medglip.vqa.training.train import answer_loss, length_batches, token_losses, train, validation
+from medglip.vqa.training.train import answer_loss, token_losses, train, validation
 
 NewMllm = Callable[..., GroundedMLLM]
 NewExample = Callable[..., Example]
@@ -115,16 +116,17 @@ def test_batches_of_like_length_pad_less_and_use_every_example_equally() -> None
     assert np.mean(spread) < 80  # by chance it would be about 300
 
 
+@pytest.mark.parametrize("by_image", [False, True])
 def test_grouped_and_checkpointed_training_resumes_exactly(
-    new_mllm: NewMllm, new_example: NewExample, tmp_path: Path
+    by_image: bool, new_mllm: NewMllm, new_example: NewExample, tmp_path: Path
 ) -> None:
-    examples = [new_example(n, seed=n) for n in range(4)]
+    examples = [new_example(n, seed=n // 2) for n in range(4)]
     rates = TrainSettings(steps=4, batch_size=2, warmup_steps=1, checkpoint_every=2)
-    settings = MllmTrainSettings(train=rates, group_by_length=True, gradient_checkpointing=True)
+    settings = MllmTrainSettings(train=rates, group_by_length=True, by_image=by_image, gradient_checkpointing=True)
     straight, halted, resumed = (new_mllm() for _ in range(3))
     log = train(straight, examples, SHOW, settings, tmp_path / "straight")
     calls = iter([halted.collate] * 3)
-    halted.collate = lambda prompts: next(calls, _interrupt)(prompts)  # type: ignore[method-assign]
+    halted.collate = lambda *given: next(calls, _interrupt)(*given)  # type: ignore[method-assign]
     with pytest.raises(KeyboardInterrupt):
         train(halted, examples, SHOW, settings, tmp_path / "halted")
     again = train(resumed, examples, SHOW, settings, tmp_path / "halted")
@@ -132,7 +134,7 @@ def test_grouped_and_checkpointed_training_resumes_exactly(
     assert not straight.model.get_base_model().is_gradient_checkpointing
 
 
-def _interrupt(_: Any) -> Any:
+def _interrupt(*_: Any) -> Any:
     raise KeyboardInterrupt
 
 

@@ -11,7 +11,8 @@ from medglip.grounding.evidence.evidence import EvidenceSettings
 from medglip.grounding.training.settings import TrainSettings
 from medglip.vqa.model.grounded_mllm import GroundedMLLM
 from medglip.vqa.prompt.prompt import Example
-from medglip.vqa.training.train import answer_loss, length_batches, token_losses
+from medglip.vqa.training.batches import length_batches
+from medglip.vqa.training.train import answer_loss, token_losses
 
 NewMllm = Callable[..., GroundedMLLM]
 NewExample = Callable[..., Example]
