@@ -359,7 +359,7 @@ def cross_validate(
     from ..experiments.ablate import Grid
     from ..experiments.folds import cross_validate as run_folds
 
-    typer.echo(run_folds(recipe, Grid.parse(sources, forms or ["text+tokens"], seeds), folds, out))
+    typer.echo(run_folds(recipe, Grid.parse(sources, forms or ["text+tokens"], seeds, has_floors=True), folds, out))
 
 
 @vqa.command()

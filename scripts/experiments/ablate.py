@@ -75,8 +75,11 @@ class Grid:
     seeds: tuple[int, ...]
 
     @classmethod
-    def parse(cls, sources: str, forms: Sequence[str], seeds: str) -> "Grid":
-        """From the words of the command line. Raises `BadInput` with the nearest valid name."""
+    def parse(cls, sources: str, forms: Sequence[str], seeds: str, *, has_floors: bool = False) -> "Grid":
+        """From the words of the command line. Raises `BadInput` with the nearest valid name.
+
+        `has_floors`: there is something else to compare `none` with, so it may be asked alone.
+        """
         named: dict[Asked, None] = dict.fromkeys(_asked(word) for word in _words(sources, ","))
         named.pop(Asked(BASELINE), None)
         try:
@@ -84,7 +87,7 @@ class Grid:
         except ValueError as error:
             raise BadInput(f"seeds {seeds!r} are no whole numbers.", fix="--seeds 0,1,2") from error
         sets = dict.fromkeys(map(parse_forms, forms))
-        if not (named and sets and numbers):
+        if not ((named or has_floors) and sets and numbers):
             fix = "--sources none,predicted --forms text+tokens --seeds 0"
             raise BadInput("nothing to compare with none.", fix=fix)
         return cls(tuple(named), tuple(sets), tuple(numbers))

@@ -37,6 +37,7 @@ def test_a_grid_has_none_as_its_baseline_and_refuses_unknown_names() -> None:
             Grid.parse(*given)
     with pytest.raises(BadInput, match="nothing to compare"):
         Grid.parse("none", ["text"], "0")
+    assert list(Grid.parse("none", ["text"], "0", has_floors=True).adapters) == [Adapter()]
 
 
 def test_what_an_adapter_learned_with_stands_before_the_colon(
