@@ -79,9 +79,10 @@ def run_curve(recipe_path: Path, budgets: Budgets, task: Task = "vqa", out: Path
     recipe = read_settings(Recipe, recipe_path)
     if getattr(recipe, task) is None:
         raise BadInput(f"the recipe has no section {task!r}.", file=recipe_path, fix="another --task")
-    batch_size, out = recipe.mllm_train.batch_size, out or recipe.out_dir / "curve"
-    if budgets.draws[0] < batch_size:
-        problem = f"{budgets.draws[0]} draws are less than one batch of {batch_size}."
+    out = out or recipe.out_dir / "curve"
+    draws_a_step = recipe.mllm_train.batch_size * recipe.mllm_train.gradient_accumulation
+    if budgets.draws[0] < draws_a_step:
+        problem = f"{budgets.draws[0]} draws are less than one batch of {draws_a_step}."
         raise BadInput(problem, file=recipe_path, fix="more --draws, or a smaller mllm_train.batch_size")
     with RunFolder(recipe.out_dir).locked(), RunFolder(out).locked():
         check_models(recipe)
@@ -90,7 +91,7 @@ def run_curve(recipe_path: Path, budgets: Budgets, task: Task = "vqa", out: Path
         # with every source, so that true regions are at hand
         whole = with_changes(recipe, {"sources": (BASELINE, *dict.fromkeys(one.source for one in LARGEST))})
         for draws in budgets.draws:
-            grid, rates = budgets.grid(draws), recipe.mllm_train.lasting(draws // batch_size, 0)
+            grid, rates = budgets.grid(draws), recipe.mllm_train.lasting(draws // draws_a_step, 0)
             base.recipe = whole.model_copy(update={"mllm_train": rates})
             run_adapters(base, grid, _folder(out, draws), task)
         if task == "vqa" and not RunFolder(out).record_file(task, REFERENCES[0]).exists():
