@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from peft import PeftModel
+from peft import PeftConfig, PeftModel
 from peft.tuners.lora import LoraLayer
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
@@ -199,7 +199,8 @@ def load(
         if start is None:
             lora = add_lora(model, settings.lora, family)
         else:
-            lora = without_casts(_load_adapter(model, start))
+            # a start was made without dropout, or with its own; an adapter keeps what it was trained with
+            lora = without_casts(_load_adapter(model, start, None if adapter else settings.lora.dropout))
         for parameter in lora.parameters():
             if parameter.requires_grad:
                 parameter.data = parameter.data.float()  # what is trained stays in fp32
@@ -217,14 +218,20 @@ def load(
     return mllm.eval()
 
 
-def _load_adapter(model: Any, folder: Path) -> Any:
-    """The base with the LoRA weights of a folder, which are safetensors: peft would read a pickle, too."""
+def _load_adapter(model: Any, folder: Path, dropout: float | None) -> Any:
+    """The base with the LoRA weights of a folder, which are safetensors: peft would read a pickle, too.
+
+    `dropout`: on the input of every update; None: as the folder says.
+    """
     weights = folder / "adapter_model.safetensors"
     with damaged(weights):
         load_file(weights)  # by itself: where this fails, it is the file
     read_object(folder / "adapter_config.json")
     try:
-        return PeftModel.from_pretrained(model, str(folder), is_trainable=True)
+        config: Any = PeftConfig.from_pretrained(str(folder))
+        if dropout is not None:
+            config.lora_dropout = dropout
+        return PeftModel.from_pretrained(model, str(folder), is_trainable=True, config=config)
     except Exception as error:  # of whatever class: see `damaged`
         problem = f"adapter of another architecture: {in_one_line(error)}"
         raise BadInput(problem, file=folder, fix="load it with the base it was trained with") from error

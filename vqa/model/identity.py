@@ -48,7 +48,7 @@ def start_of(folder: Path, lora: Mapping[str, Any], base: str) -> Path:
 
     `lora`: the settings of its low-rank updates as JSON has them; `base`: the folder or hub name that is loaded.
     Raises `BadInput` where it was aligned on another base, such as one with another core's image tower, or with other
-    low-rank updates than the settings ask for.
+    low-rank updates than the settings ask for; dropout is no part of them.
     """
     if not (folder / FILE).is_file():
         raise BadInput("no aligned adapter.", file=folder, fix="make one with `medglip vqa align`")
@@ -62,7 +62,7 @@ def start_of(folder: Path, lora: Mapping[str, Any], base: str) -> Path:
             )
             raise BadInput(problem, file=folder, fix="align on this recipe's core, or leave out mllm.aligned")
         theirs = facts["mllm"]["lora"]
-        wrong = [key for key in lora if lora[key] != theirs.get(key)]
+        wrong = [key for key in lora if key != "dropout" and lora[key] != theirs.get(key)]
     if wrong:
         raise BadInput(f"aligned with another mllm.lora (differs in {', '.join(wrong)}).", file=folder, fix=f"{theirs}")
     return folder

@@ -14,8 +14,8 @@ class MllmTrainSettings(Settings):
     group_by_length: bool = False
     """Batches of examples of like length, showing the same forms: less padding, other batches than without."""
     by_image: bool = False
-    """Questions about one image stand in one batch and share its tokens, and those of evidence that they have in common:
-    less computing for as many draws, which are more alike within a batch. For the small default alone."""
+    """Questions about one image stand in one batch and share its tokens, and those of evidence that they have in
+    common: less computing for as many draws, which are more alike within a batch. For the small default alone."""
     gradient_checkpointing: bool = False
     """Compute activations again in the backward pass: the same gradients with less memory, a third more time."""
 

@@ -109,6 +109,18 @@ def test_an_adapter_starts_from_the_aligned_one_but_for_the_region_projector(
         assert not torch.equal(mllm(batch), fresh(batch))
 
 
+def test_dropout_is_that_of_the_settings_not_of_the_start(
+    settings: MllmSettings, examples: list[Example], tmp_path: Path
+) -> None:
+    folder = align_adapter(settings, SHAPE, Lessons(pictures=examples), stages(1), out_dir=tmp_path / "aligned")
+    lora = settings.lora.model_copy(update={"dropout": 0.5})
+    mllm = load(settings.model_copy(update={"aligned": str(folder), "lora": lora}), SHAPE)
+    rates = {module.p for name, module in mllm.named_modules() if "lora_dropout" in name and hasattr(module, "p")}
+    assert rates == {0.5}
+    mllm.save(tmp_path / "adapter")
+    assert json.loads((tmp_path / "adapter" / "adapter_config.json").read_text())["lora_dropout"] == 0.5
+
+
 def test_another_base_or_another_lora_is_refused(
     settings: MllmSettings, examples: list[Example], tmp_path: Path
 ) -> None:
