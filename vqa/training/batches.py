@@ -7,6 +7,7 @@ import numpy as np
 from ...grounding.evidence.evidence import EvidenceSettings, select
 from ...grounding.training.settings import TrainSettings
 from ..prompt.prompt import Example, instruction_text
+from .settings import MllmTrainSettings
 
 STRETCH = 32
 """Batches that are sorted by length together: enough for little padding, few enough for chance."""
@@ -16,7 +17,21 @@ PICTURE_LENGTH = 256
 """Characters that a picture counts as: 64 tokens of four."""
 
 
-def length_of(example: Example, evidence: EvidenceSettings) -> int:
+def batches_of(
+    examples: Sequence[Example],
+    evidence: EvidenceSettings,
+    settings: MllmTrainSettings,
+    num_processes: int = 1,
+    weights: Sequence[float] | None = None,
+) -> list[list[int]]:
+    """Indices of the examples in every batch of the training, as the settings put them together."""
+    lengths = [_length(one, evidence) for one in examples]
+    if settings.by_image:
+        return unit_batches(group_by_beginning(examples, evidence), lengths, settings.train, num_processes, weights)
+    return length_batches(lengths, settings.train, num_processes, weights)
+
+
+def _length(example: Example, evidence: EvidenceSettings) -> int:
     """About how long the prompt and its answer will be, in characters."""
     pictures = 0 if example.transform == "text_only" else len(example.image_paths)
     pictures += min(example.shown.max_crops, len(example.evidence.regions)) if example.shown else 0

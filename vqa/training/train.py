@@ -7,6 +7,7 @@ from collections.abc import Callable, Hashable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 from functools import partial
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,7 @@ from ..model.grounded_mllm import GroundedMLLM
 from ..model.speed import per_answer
 from ..prompt.batch import Batch
 from ..prompt.prompt import Example, Prompt
-from .batches import beginning_of, group_by_beginning, length_batches, length_of, unit_batches
+from .batches import batches_of, beginning_of
 from .settings import MllmTrainSettings
 
 
@@ -70,15 +71,10 @@ def train(
     if settings.by_image and mllm.letterbox_px is None:
         raise BadInput("this base cannot share the tokens of an image.", fix="leave mllm_train.by_image out")
     if (settings.group_by_length or settings.by_image) and len(examples):  # one draw is a whole batch
-        lengths = [length_of(one, evidence) for one in examples]
-        if settings.by_image:
-            units = group_by_beginning(examples, evidence)
-            batches = unit_batches(units, lengths, rates, processes().num_processes, weights)
-        else:
-            batches = length_batches(lengths, rates, processes().num_processes, weights)
+        batches = batches_of(examples, evidence, settings, processes().num_processes, weights)
         draws = [[examples[index] for index in batch] for batch in batches]
         prepare_draw = prepare_batch
-        collate = lambda groups: mllm.collate([prompt for group in groups for prompt in group], settings.by_image)  # noqa: E731
+        collate = lambda groups: mllm.collate(list(chain(*groups)), settings.by_image)  # noqa: E731
         rates, weights = rates.model_copy(update={"batch_size": 1}), None  # the batches are drawn by weight already
     by_loss = partial(validation, held_out, evidence, settings.train.batch_size)
     with use_checkpointing(mllm) if settings.gradient_checkpointing else nullcontext():
