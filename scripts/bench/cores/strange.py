@@ -3,7 +3,11 @@
 MEDGLIP_DATA=... python -m medglip.scripts.bench.cores.strange recipes/stages/small_320.yaml --core small
 
 Strange are drawn charts, pages of text, noise, and tiles of the two photographs that scikit-learn brings along;
-`--left-out mr` with a core that never saw MR adds the images of MR of the recipe's split test.
+`--left-out mr` with a core that never saw MR adds the images of MR in split test of `--left-out-from`, a recipe that
+has some:
+
+MEDGLIP_DATA=... python -m medglip.scripts.bench.cores.strange recipes/stages/without_mr.yaml
+    --core runs/without_mr/grounding --left-out mr --left-out-from recipes/stages/small_320.yaml
 """
 
 import tempfile
@@ -89,12 +93,13 @@ def main(
     recipe: Annotated[Path, typer.Argument(help="Its images of split test are what is familiar")],
     core: Annotated[str, typer.Option(help="A shipped core by name, or a folder")] = "small",
     left_out: Annotated[str, typer.Option(help="A modality that the core never saw; none")] = "",
+    left_out_from: Annotated[Path | None, typer.Option(help="A recipe with images of it; left out: the same")] = None,
     num: Annotated[int, typer.Option(help="Strange pictures of each kind")] = 60,
     seed: Annotated[int, typer.Option(help="Seed of what is drawn")] = 0,
 ) -> None:
     """Print of each kind of strange picture the AUROC, and how many of it fall below the limit."""
     grounder = MedGlipGrounder.from_pretrained(checkpoint_folder(core))
-    reported = list(images(split_of(core_images(read_settings(Recipe, recipe), HeldOut(), Skipped()), "test")))
+    reported = _reported(recipe)
     known = familiarity(grounder, [image for image in reported if image.modality != left_out])
     typer.echo(f"{len(known)} images of split test, {np.mean(known < FAMILIAR):.3f} of them below {FAMILIAR}")
     with tempfile.TemporaryDirectory() as folder:
@@ -102,9 +107,18 @@ def main(
             kind: draw(Path(folder), kind, np.random.default_rng([seed, k]), num) for k, kind in enumerate(KINDS)
         }
         if left_out:
-            strange[left_out] = [image for image in reported if image.modality == left_out]
+            own = reported if left_out_from is None else _reported(left_out_from)
+            strange[left_out] = [image for image in own if image.modality == left_out]
+            if not strange[left_out]:
+                fix = "--left-out-from: a recipe with such a set"
+                raise BadInput(f"no image of {left_out} in split test.", file=left_out_from or recipe, fix=fix)
         for line in table({kind: familiarity(grounder, own) for kind, own in strange.items() if own}, known):
             typer.echo(line)
+
+
+def _reported(recipe: Path) -> list[AnnotatedImage]:
+    """The images that the recipe's core is reported on."""
+    return list(images(split_of(core_images(read_settings(Recipe, recipe), HeldOut(), Skipped()), "test")))
 
 
 def familiarity(grounder: MedGlipGrounder, shown: Sequence[AnnotatedImage]) -> NDArray[np.float64]:
