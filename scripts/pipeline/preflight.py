@@ -11,6 +11,7 @@ from ...grounding.grounders.pretrained import checkpoint_folder, has_no_weights,
 from ...grounding.training.loop import processes
 from ...report.datasets.sets import REPORT_SETS
 from ...vqa.families import family_of
+from ...vqa.model.identity import check_updates
 from ...vqa.model.lora import require_four_bit
 from ...vqa.model.settings import MllmSettings
 from ...vqa.model.shipped import shipped_folder
@@ -45,7 +46,7 @@ def check_models(recipe: Recipe) -> None:
         return
     check_base(recipe.mllm)
     if recipe.mllm.aligned:
-        shipped_folder("aligned", recipe.mllm.aligned)
+        check_updates(shipped_folder("aligned", recipe.mllm.aligned), recipe.mllm.lora.model_dump(mode="json"))
     if recipe.mllm.lora.four_bit:
         require_four_bit()
     if recipe.report and recipe.eval.require_scores:

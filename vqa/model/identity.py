@@ -48,10 +48,9 @@ def start_of(folder: Path, lora: Mapping[str, Any], base: str) -> Path:
 
     `lora`: the settings of its low-rank updates as JSON has them; `base`: the folder or hub name that is loaded.
     Raises `BadInput` where it was aligned on another base, such as one with another core's image tower, or with other
-    low-rank updates than the settings ask for; dropout is no part of them.
+    low-rank updates than the settings ask for.
     """
-    if not (folder / FILE).is_file():
-        raise BadInput("no aligned adapter.", file=folder, fix="make one with `medglip vqa align`")
+    check_updates(folder, lora)
     facts = read_object(folder / FILE)
     with damaged(folder / FILE):
         # the fingerprint does not differ between machines; shipped folders have one
@@ -61,11 +60,21 @@ def start_of(folder: Path, lora: Mapping[str, Any], base: str) -> Path:
                 f"aligned on other weights of {facts['base']!r} than those here; is it another core's image tower?"
             )
             raise BadInput(problem, file=folder, fix="align on this recipe's core, or leave out mllm.aligned")
-        theirs = facts["mllm"]["lora"]
+    return folder
+
+
+def check_updates(folder: Path, lora: Mapping[str, Any]) -> None:
+    """Raise `BadInput` for a folder that is not aligned, or whose low-rank updates are not those of the settings.
+
+    Dropout is no part of them: it is a way to train.
+    """
+    if not (folder / FILE).is_file():
+        raise BadInput("no aligned adapter.", file=folder, fix="make one with `medglip vqa align`")
+    with damaged(folder / FILE):
+        theirs = read_object(folder / FILE)["mllm"]["lora"]
         wrong = [key for key in lora if key != "dropout" and lora[key] != theirs.get(key)]
     if wrong:
         raise BadInput(f"aligned with another mllm.lora (differs in {', '.join(wrong)}).", file=folder, fix=f"{theirs}")
-    return folder
 
 
 def knows_regions(folder: Path) -> bool:
