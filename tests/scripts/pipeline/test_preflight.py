@@ -1,5 +1,6 @@
 """What would fail hours later is refused before the first stage, in one line with its fix."""
 
+import json
 import shutil
 from collections import namedtuple
 from collections.abc import Callable
@@ -35,6 +36,19 @@ def test_a_base_is_whole_and_reads_pictures(tiny_base: Path, tiny_text: Path, tm
     (half / "model.safetensors").unlink()
     with pytest.raises(BadInput, match=r"holds no \*\.safetensors"):
         check_base(MllmSettings(base=str(half)))
+
+
+def test_only_the_small_default_shares_the_tokens_of_an_image(
+    write_recipe: Callable[[Path], Path], tiny_base: Path, tmp_path: Path
+) -> None:
+    recipe = read_settings(Recipe, write_recipe(tmp_path))
+    by_image = recipe.model_copy(update={"mllm_train": recipe.mllm_train.model_copy(update={"by_image": True})})
+    check_models(by_image)
+    other = shutil.copytree(tiny_base, tmp_path / "other")
+    config = json.loads((other / "config.json").read_text())
+    (other / "config.json").write_text(json.dumps(config | {"vision_config": {"model_type": "clip_vision_model"}}))
+    with pytest.raises(BadInput, match=r"leave mllm_train\.by_image out"):
+        check_models(by_image.model_copy(update={"mllm": MllmSettings(base=str(other))}))
 
 
 def test_the_hub_is_asked_for_what_is_not_cached(monkeypatch: pytest.MonkeyPatch) -> None:
