@@ -34,7 +34,9 @@ def grouped_attention(
     dropout: float = 0.0,
     **_: Any,
 ) -> tuple[Tensor, None]:
-    """`query` float[B, H, T, D], `key`, `value` float[B, G, S, D], additive mask [B, 1, T, S] -> float[B, T, H, D].
+    """`query` float[B, H, T, D], `key`, `value` float[B, G, S, D], mask [B, 1, T, S] -> float[B, T, H, D].
+
+    The mask is added to the scores, or, of booleans, says which ones count.
 
     The queries that share a key head are one long matrix, so nothing is repeated.
     """
@@ -43,7 +45,9 @@ def grouped_attention(
     scaled = (query * (d**-0.5 if scaling is None else scaling)).reshape(b, g, h // g * t, d)
     scores = (scaled @ key.transpose(-1, -2)).view(b, g, h // g, t, s)
     if attention_mask is not None:
-        scores = scores + attention_mask[:, :, None]
+        mask = attention_mask[:, :, None]
+        is_added = mask.dtype != torch.bool
+        scores = scores + mask if is_added else scores.masked_fill(~mask, torch.finfo(scores.dtype).min)
     weights = torch.softmax(scores, -1).to(value.dtype)
     weights = nn.functional.dropout(weights, dropout, module.training)
     values = weights.reshape(b, g, h // g * t, s) @ value

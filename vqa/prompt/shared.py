@@ -38,8 +38,8 @@ def share_beginnings(batch: Batch, prompts: Sequence[Prompt], placeholders: Sequ
     """The batch of these prompts with one row for all that have images, regions and text up to there in common.
 
     `placeholders`: ids of the tokens where images and regions stand; a beginning holds all of them. For models whose
-    inputs are `input_ids`, `attention_mask` (here float32[S, 1, T, T], added to the scores) and `pixel_values`, an
-    image each, with positions that count tokens.
+    inputs are `input_ids`, `attention_mask` (here bool[S, 1, T, T], whom a token sees) and `pixel_values`, an image
+    each, with positions that count tokens.
     """
     inputs, labels_BK = batch["inputs"], batch["labels"]
     ids_of = [row[mask.bool()] for row, mask in zip(inputs["input_ids"], inputs["attention_mask"], strict=True)]
@@ -107,13 +107,14 @@ def _stack(rows: Sequence[Tensor], length: int, value: int) -> Tensor:
 
 
 def _mask(parts_ST: Tensor) -> Tensor:
-    """float32[S, 1, T, T]: 0 where a token (third axis) sees another (fourth), else the lowest number.
+    """bool[S, 1, T, T]: whether a token (third axis) sees another (fourth). Padding, -1, sees itself: a softmax over
+    nothing would be no number.
 
-    Parts 0 0 1 1 2, padding on the left -1:          sees  -1  0  0  1  1  2
-                                                       1     .  x  x  x  .  .
-                                                       2     .  x  x  .  .  x
+                        sees  -1  0  0  1  1  2
+        the second of part 1   .  x  x  x  x  .
+                      part 2   .  x  x  .  .  x
     """
     length = parts_ST.shape[1]
     own, other = parts_ST[:, :, None], parts_ST[:, None, :]
-    sees = ((other == own) | (other == 0)) & torch.ones(length, length).tril().bool()
-    return torch.where(sees, 0.0, torch.finfo(torch.float32).min)[:, None]
+    sees = ((other == own) | (other == 0)) & torch.ones(length, length, dtype=torch.bool).tril()
+    return sees[:, None]

@@ -54,6 +54,14 @@ def test_loss_and_gradients_are_those_of_rows_apart(
     assert are_close(gradients, wanted, 1e-4)
 
 
+def test_the_attention_of_gpus_sees_the_same(new_mllm: NewMllm, new_example: NewExample) -> None:
+    mllm = new_mllm(is_random=True)
+    mllm.model.set_attn_implementation({"text_config": "sdpa"})
+    prompts = [mllm.render(one, EvidenceSettings()) for one in questions(new_example)]
+    apart, shared = (answer_loss(mllm, mllm.collate(prompts, by_image))["loss"] for by_image in (False, True))
+    assert is_close(shared, apart, 1e-5)
+
+
 def test_one_row_holds_an_image_once(new_mllm: NewMllm, new_example: NewExample) -> None:
     mllm = new_mllm()
     show = EvidenceSettings(forms=("tokens", "crops"))
