@@ -132,7 +132,7 @@ def _write(budgets: Budgets, recipe: Recipe, task: Task, out: Path, num_taught: 
         facts[name] = {"lines": own, "references": levels}
         title = f"{metric.replace('_', ' ')}{f', {name}' if name else ''}"
         write_atomic(out / (f"curve-{name}.svg" if name else "curve.svg"), curve_svg(own, levels, title))
-        texts.append(f"## {name}\n\n{_table(own, levels)}" if name else _table(own, levels))
+        texts.append(f"## {name}\n\n{curve_table(own, levels)}" if name else curve_table(own, levels))
     text = "\n\n".join([*texts, _contrasts_text(contrasts, metric, budgets)])
     whole = {"budgets": budgets, "metric": metric, "sets": facts, "contrasts": contrasts}
     write_atomic(out / "curve.json", json.dumps(whole, indent=1, default=asdict))
@@ -174,20 +174,24 @@ def _contrasts(
     return {title: replace(one, p_holm=corrected.get(title)) for title, one in found.items()}
 
 
-def _table(lines: Lines, levels: Mapping[str, Estimate]) -> str:
+def curve_table(lines: Lines, levels: Mapping[str, Estimate]) -> str:
     """A row a line, a column a budget; below, what it is held against."""
     rows: dict[str, dict[str, Estimate]] = {
         title: {f"{point.draws} draws": point.value for point in points} for title, points in lines.items()
     }
-    costs = [
-        f"{title}: " + ", ".join(f"{point.examples} examples in {point.seconds:.0f} s" for point in points)
-        for title, points in lines.items()
-        if len(points) > 1 or len(lines) == 1
-    ]
+    # sources that one adapter is asked with, some at the largest budget alone, have its costs: they are told once
+    costs: dict[str, str] = {}
+    most = max(map(len, lines.values()))
+    for title, points in lines.items():
+        if len(points) < most:
+            continue
+        spent = ", ".join(f"{point.examples} examples in {point.seconds:.0f} s" for point in points)
+        costs.setdefault(spent, title)
+    told = [f"{title}: {spent}" for spent, title in costs.items()]
     last = f"{max(point.draws for points in lines.values() for point in points)} draws"
     rows |= {name: {last: level} for name, level in levels.items()}
     return (
-        table(rows, "markdown", "evidence") + "\n\nDifferent examples and seconds a training: " + "; ".join(costs) + "."
+        table(rows, "markdown", "evidence") + "\n\nDifferent examples and seconds a training: " + "; ".join(told) + "."
     )
 
 

@@ -11,7 +11,7 @@ from medglip.eval.statistics.bootstrap import Estimate
 from medglip.grounding.bad_input import BadInput
 from medglip.grounding.run_folder import RunFolder
 from medglip.scripts.experiments import ablate
-from medglip.scripts.experiments.curve import CONTROL, Budgets, run_curve
+from medglip.scripts.experiments.curve import CONTROL, Budgets, curve_table, run_curve
 from medglip.scripts.experiments.curve_picture import Point, curve_svg
 from medglip.scripts.pipeline.pipeline import read_run_recipe
 
@@ -35,6 +35,15 @@ def test_the_picture_names_every_line_and_the_cost_of_every_budget() -> None:
     texts = [text.text for text in root.findall("{*}text")]
     assert {"a <b>", "shuffled", "rules 0.400", "10 draws", "49 examples", "3 to 3 s"} <= set(texts)
     assert len(root.findall("{*}circle")) == 3
+
+
+def test_each_training_s_costs_are_told_once() -> None:
+    value = Estimate(0.4, 0.3, 0.5, 9, "")
+    small, large = Point(value, 10, 5, 3.0), Point(value, 99, 9, 8.0)
+    one = curve_table({"none": [small], "predicted": [large], "shuffled": [large]}, {})
+    assert one.endswith("a training: none: 5 examples in 3 s; predicted: 9 examples in 8 s.")
+    two = curve_table({"predicted": [small, large], "oracle": [large]}, {})
+    assert two.endswith("a training: predicted: 5 examples in 3 s, 9 examples in 8 s.")
 
 
 @pytest.mark.thorough
