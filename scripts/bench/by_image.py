@@ -33,6 +33,7 @@ def main(threads: Threads = 1, pairs: int = 3, out: Json = None) -> None:
     with tempfile.TemporaryDirectory() as folder:
         asked = examples(Path(folder))
         for forms in SHOWN:
+            name = "+".join(forms) or "none"
             settings = EvidenceSettings(forms=forms, max_regions=4, max_crops=4)
             prompts = [mllm.render(one, settings) for one in asked]
             apart, shared = (mllm.collate(prompts, by_image) for by_image in (False, True))
@@ -41,8 +42,8 @@ def main(threads: Threads = 1, pairs: int = 3, out: Json = None) -> None:
                 lambda batch=shared: answer_loss(mllm, batch)["loss"].backward(),
                 pairs,
             )
-            figures["+".join(forms) or "none"] = {"apart": seconds, "by_image": seconds_shared, "ratio": ratio}
-            print(f"{'+'.join(forms) or 'none'}: {seconds:.1f} s apart, {seconds_shared:.1f} s by image, {ratio:.2f} x")
+            figures[name] = {"apart": seconds, "by_image": seconds_shared, "ratio": ratio}
+            print(f"{name}: {seconds:.1f} s apart, {seconds_shared:.1f} s by image, {ratio:.2f} x")
     write_figures(out, figures)
 
 

@@ -10,8 +10,8 @@ from ...grounding.files import read_object
 from ...grounding.grounders.pretrained import checkpoint_folder, has_no_weights, is_hub_name
 from ...grounding.training.loop import processes
 from ...report.datasets.sets import REPORT_SETS
-from ...vqa.families import OUR_TOWERS, family_of
-from ...vqa.model.identity import check_updates
+from ...vqa.families import family_of
+from ...vqa.model.identity import check_updates, has_our_tower
 from ...vqa.model.lora import require_four_bit
 from ...vqa.model.settings import MllmSettings
 from ...vqa.model.shipped import shipped_folder
@@ -47,7 +47,8 @@ def check_models(recipe: Recipe) -> None:
     check_base(recipe.mllm)
     if recipe.mllm.aligned:
         check_updates(shipped_folder("aligned", recipe.mllm.aligned), recipe.mllm.lora.model_dump(mode="json"))
-    if recipe.mllm_train.by_image and not _has_our_tower(recipe.mllm.base):
+    base = recipe.mllm.base
+    if recipe.mllm_train.by_image and base != "smollm2-135m" and not has_our_tower(base):
         raise BadInput("this base cannot share the tokens of an image.", fix="leave mllm_train.by_image out")
     if recipe.mllm.lora.four_bit:
         require_four_bit()
@@ -90,14 +91,6 @@ def check_base(settings: MllmSettings) -> None:
     except Exception as error:  # of whatever class: see `damaged`
         raise BadInput(f"no image-text model: {in_one_line(error)}", file=base, fix="mllm.base") from error
     family_of(config)
-
-
-def _has_our_tower(base: str) -> bool:
-    """Whether a base that was checked is the small default, by its name or as a folder."""
-    if is_hub_name(base):
-        return False
-    file = Path(base) / "config.json"
-    return not file.is_file() or read_object(file).get("vision_config", {}).get("model_type") in OUR_TOWERS
 
 
 def _check_hub(name: str) -> None:

@@ -16,7 +16,7 @@ from medglip.scripts.recipe import Recipe, read_run_recipe
 from medglip.scripts.recipe_keys import recipe_keys, recipe_page
 from medglip.scripts.upgrade import OLD_SETS, upgrade_file, upgrade_recipe
 from medglip.vqa.model.identity import check_updates
-from medglip.vqa.model.shipped import WEIGHTS
+from medglip.vqa.model.shipped import is_shipped, shipped_folder
 
 ROOT = Path(__file__).parent.parent.parent
 NO_RECIPES = {"accelerate", "manifests", "align", "sets"}
@@ -54,8 +54,8 @@ def test_shipped_recipes_are_spelt_as_today(file: Path) -> None:
 @pytest.mark.parametrize("file", RECIPES, ids=lambda path: path.stem)
 def test_shipped_recipes_ask_for_the_updates_of_the_start_they_name(file: Path) -> None:
     mllm = read_settings(Recipe, file).mllm
-    if mllm.aligned and (start := WEIGHTS / "aligned" / mllm.aligned).is_dir():
-        check_updates(start, mllm.lora.model_dump(mode="json"))
+    if mllm.aligned and is_shipped("aligned", mllm.aligned):
+        check_updates(shipped_folder("aligned", mllm.aligned), mllm.lora.model_dump(mode="json"))
 
 
 def test_shipped_alignments_are_valid() -> None:

@@ -86,6 +86,13 @@ def knows_regions(folder: Path) -> bool:
         return "regions" in read_object(file).get("stages", {})
 
 
+def has_our_tower(base: str) -> bool:
+    """Whether a base is a folder whose image tower is a core's, as that of the small default is."""
+    file = Path(base) / "config.json"
+    vision = read_object(file).get("vision_config") if file.is_file() else None
+    return isinstance(vision, dict) and vision.get("model_type") in OUR_TOWERS
+
+
 def base_sha256(base: str) -> str:
     """Of the weights in a folder; of the name, for a model of the hub."""
     weights = sorted(Path(base).glob("*.safetensors")) if Path(base).is_dir() else []
@@ -99,11 +106,9 @@ def base_fingerprint(base: str) -> str:
     reads, are drawn at random, and draws differ between versions of torch and kinds of CPU. So do the names of tensors
     between versions of transformers: the contents count.
     """
-    file = Path(base) / "config.json"
-    config = read_object(file) if file.is_file() else {}
-    vision = config.get("vision_config")
-    if not isinstance(vision, dict) or vision.get("model_type") not in OUR_TOWERS:
+    if not has_our_tower(base):
         return base_sha256(base)
+    config = read_object(Path(base) / "config.json")
     # the first id after the text model's own words, `<image>`
     first = config.get("image_token_index", config.get("image_token_id"))
     if first is None:

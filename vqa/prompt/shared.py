@@ -8,30 +8,18 @@ its own. B prompts, S rows of them, T tokens of the longest row, K labels.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
 
 from .batch import Batch
 from .prompt import Prompt
 
-
-@dataclass(frozen=True, kw_only=True, eq=False)
-class _Row:
-    """One row of several prompts: int64[T] tokens, places, labels, the prompt of each label, what it weighs (float32),
-    the part of each token.
-
-    Part 0 is the beginning, part n the n-th prompt's own; a token sees part 0 and its own part as far as itself.
-    """
-
-    ids_T: Tensor
-    places_T: Tensor
-    labels_T: Tensor
-    answers_T: Tensor
-    weights_T: Tensor
-    parts_T: Tensor
+_PADDING = {"ids": 0, "places": 0, "labels": -100, "answers": -1, "weights": 1, "parts": -1}
+"""Columns of a row and what stands left of a shorter one: tokens, their places, labels, the prompt of each label, what
+it weighs, and the part of each token. Part 0 is the beginning, part n the n-th prompt's own."""
 
 
 def share_beginnings(batch: Batch, prompts: Sequence[Prompt], placeholders: Sequence[int]) -> Batch:
@@ -52,11 +40,14 @@ def share_beginnings(batch: Batch, prompts: Sequence[Prompt], placeholders: Sequ
     groups = list(together.values())
     weights_BK = batch.get("weights", torch.ones(labels_BK.shape))
     rows = [_join(group, ids_of, labels_BK, weights_BK) for group in groups]
-    length = max(len(row.ids_T) for row in rows)
+    columns = {
+        name: pad_sequence([row[name] for row in rows], batch_first=True, padding_value=value, padding_side="left")
+        for name, value in _PADDING.items()
+    }
     shared: dict[str, Tensor] = {
-        "input_ids": _stack([row.ids_T for row in rows], length, 0),
-        "position_ids": _stack([row.places_T for row in rows], length, 0),
-        "attention_mask": _mask(_stack([row.parts_T for row in rows], length, -1)),
+        "input_ids": columns["ids"],
+        "position_ids": columns["places"],
+        "attention_mask": _mask(columns["parts"]),
     }
     if "pixel_values" in inputs:
         parts = inputs["pixel_values"].split([len(prompt.images) for prompt in prompts])
@@ -65,45 +56,43 @@ def share_beginnings(batch: Batch, prompts: Sequence[Prompt], placeholders: Sequ
     result: Batch = {
         "inputs": shared,
         "features": [batch["features"][group[0]] for group in groups],
-        "labels": _stack([row.labels_T for row in rows], length, -100)[:, 1:],
-        "answers": _stack([row.answers_T for row in rows], length, -1)[:, 1:],
+        "labels": columns["labels"][:, 1:],
+        "answers": columns["answers"][:, 1:],
     }
     if "weights" in batch:
-        result["weights"] = _stack([row.weights_T for row in rows], length, 1)[:, 1:]
+        result["weights"] = columns["weights"][:, 1:]
     return result
 
 
-def _join(group: Sequence[int], ids_of: Sequence[Tensor], labels_BK: Tensor, weights_BK: Tensor) -> _Row:
-    """These prompts as one row. The last token before an answer stays each prompt's own, because it predicts."""
+def _join(group: Sequence[int], ids_of: Sequence[Tensor], labels_BK: Tensor, weights_BK: Tensor) -> dict[str, Tensor]:
+    """The columns of these prompts as one row.
+
+    The last token before an answer stays each prompt's own, because it predicts.
+    """
     is_label_BK = labels_BK != -100
     num_shared = min(len(ids_of[index]) - int(is_label_BK[index].sum()) for index in group) - 1
     heads = torch.stack([ids_of[index][:num_shared] for index in group])
     num_shared = int((heads == heads[0]).all(0).long().cumprod(0).sum())
     # each column begins with the beginning, which has no label
     columns: dict[str, list[Tensor]] = {
-        "ids_T": [heads[0, :num_shared]],
-        "places_T": [torch.arange(num_shared)],
-        "labels_T": [torch.full((num_shared,), -100)],
-        "answers_T": [torch.full((num_shared,), -1)],
-        "weights_T": [torch.ones(num_shared)],
-        "parts_T": [torch.zeros(num_shared, dtype=torch.long)],
+        "ids": [heads[0, :num_shared]],
+        "places": [torch.arange(num_shared)],
+        "labels": [torch.full((num_shared,), -100)],
+        "answers": [torch.full((num_shared,), -1)],
+        "weights": [torch.ones(num_shared)],
+        "parts": [torch.zeros(num_shared, dtype=torch.long)],
     }
     for part, index in enumerate(group, 1):
         ids, is_label = ids_of[index], is_label_BK[index]
         own = len(ids) - num_shared
         unlabelled = own - int(is_label.sum())
-        columns["ids_T"].append(ids[num_shared:])
-        columns["places_T"].append(torch.arange(num_shared, len(ids)))
-        columns["labels_T"].append(torch.cat([torch.full((unlabelled,), -100), labels_BK[index][is_label]]))
-        columns["answers_T"].append(torch.full((own,), index))
-        columns["weights_T"].append(torch.cat([torch.ones(unlabelled), weights_BK[index][is_label]]))
-        columns["parts_T"].append(torch.full((own,), part))
-    return _Row(**{name: torch.cat(column) for name, column in columns.items()})
-
-
-def _stack(rows: Sequence[Tensor], length: int, value: int) -> Tensor:
-    """[S, T], padded on the left with `value`."""
-    return torch.stack([torch.nn.functional.pad(row, (length - len(row), 0), value=value) for row in rows])
+        columns["ids"].append(ids[num_shared:])
+        columns["places"].append(torch.arange(num_shared, len(ids)))
+        columns["labels"].append(torch.cat([torch.full((unlabelled,), -100), labels_BK[index][is_label]]))
+        columns["answers"].append(torch.full((own,), index))
+        columns["weights"].append(torch.cat([torch.ones(unlabelled), weights_BK[index][is_label]]))
+        columns["parts"].append(torch.full((own,), part))
+    return {name: torch.cat(column) for name, column in columns.items()}
 
 
 def _mask(parts_ST: Tensor) -> Tensor:

@@ -107,8 +107,8 @@ def main(
             kind: draw(Path(folder), kind, np.random.default_rng([seed, k]), num) for k, kind in enumerate(KINDS)
         }
         if left_out:
-            own = reported if left_out_from is None else _reported(left_out_from)
-            strange[left_out] = [image for image in own if image.modality == left_out]
+            every = reported if left_out_from is None else _reported(left_out_from)
+            strange[left_out] = [image for image in every if image.modality == left_out]
             if not strange[left_out]:
                 fix = "--left-out-from: a recipe with such a set"
                 raise BadInput(f"no image of {left_out} in split test.", file=left_out_from or recipe, fix=fix)
